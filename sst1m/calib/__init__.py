@@ -1,0 +1,1 @@
+"""Camera calibration: gain, voltage drop, window, cabling, dead pixels."""

@@ -1,0 +1,310 @@
+"""DL1 files: ctapipe's data model, written in blocks, plus what only SST-1M knows under ``/sst1m``."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+import tables
+from astropy.time import Time
+from ctapipe.containers import EventType
+from ctapipe.instrument import SubarrayDescription
+from ctapipe.io import metadata
+from ctapipe.io.datalevels import DataLevel
+from ctapipe.io.datawriter import DATA_MODEL_VERSION
+from numpy.typing import NDArray
+
+from .. import __version__
+from ..errors import InputError
+from ..times import ns_to_ctao_high_res, ns_to_time
+from .dl1_tables import (
+    IMAGE_SCALE,
+    PEAK_TIME_SCALE,
+    SUBARRAY_TRIGGER,
+    TELESCOPE_TRIGGER,
+    create_event_tables,
+    create_table,
+    images_table,
+    open_table_writer,
+    parameters_table,
+    pointing_table,
+)
+
+__all__ = ["SST1M_DATA_MODEL_VERSION", "Dl1Block", "Dl1Writer", "check_dl1", "extras_table"]
+
+#: Version of everything under ``/sst1m``; the rest of the file carries ctapipe's own version.
+#: 1.0.0: first.
+SST1M_DATA_MODEL_VERSION = "1.0.0"
+
+INFO_NODE = "/sst1m/info"
+
+
+def extras_table(tel_id: int) -> str:
+    """Return the path of our own per-event columns, row by row beside the image parameters."""
+    return f"/sst1m/dl1/event/telescope/parameters/tel_{tel_id:03d}"
+
+
+@dataclass(frozen=True)
+class Dl1Block:
+    """
+    Events of one telescope that are ready to be written.
+
+    Parameters
+    ----------
+    event_id, time_ns : ndarray of int64, shape=(n_events,)
+        Identity and time [ns TAI since 1970].
+    parameters : mapping of str to ndarray, shape=(n_events,)
+        Image parameters under the column names of the data model; columns left out stay undefined (NaN).
+    extras : mapping of str to ndarray
+        Columns of the table `extras_table`.
+    image, peak_time : ndarray of float32, shape=(n_events, n_pixels)
+        [p.e.] and [ns].
+    mask : ndarray of bool, shape=(n_events, n_pixels)
+        Pixels that survived cleaning.
+    """
+
+    event_id: NDArray[np.int64]
+    time_ns: NDArray[np.int64]
+    parameters: Mapping[str, NDArray[Any]]
+    extras: Mapping[str, NDArray[Any]]
+    image: NDArray[np.float32]
+    peak_time: NDArray[np.float32]
+    mask: NDArray[np.bool_]
+
+    def __len__(self) -> int:
+        return len(self.event_id)
+
+
+class Dl1Writer:
+    """
+    Writer of one DL1 file; a context manager that leaves a closed file behind.
+
+    Parameters
+    ----------
+    path : Path
+        Made anew.
+    subarray : SubarrayDescription
+        Stored in the file.
+    tel_ids : tuple of int
+        Telescopes whose events will come.
+    obs_id : int
+        Of all events.
+    images : bool
+        Store images, peak times and masks too.
+    extra_columns : mapping of str to (dtype, unit, description)
+        Of `extras_table`, after the key columns.
+    simulated : bool
+        Marks the file as simulation.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        subarray: SubarrayDescription,
+        tel_ids: tuple[int, ...],
+        obs_id: int,
+        images: bool,
+        extra_columns: Mapping[str, tuple[str, str, str]],
+        simulated: bool = False,
+    ) -> None:
+        self._writer = open_table_writer(path)
+        self.h5file: tables.File = self._writer.h5file
+        self._subarray = subarray
+        self._obs_id = obs_id
+        self._images = images
+        self._simulated = simulated
+        self._start = Time.now()
+        subarray.to_hdf(self.h5file)
+        self._tables = create_event_tables(self._writer, subarray, tel_ids, images=images)
+        self._extra_dtype = _extras_dtype(extra_columns)
+        self._make_extras(tel_ids, extra_columns)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is None:
+            self._write_reference_metadata()
+        self._writer.close()
+
+    @property
+    def table_writer(self) -> Any:
+        """ctapipe's table writer of the open file, for tables of its own containers."""
+        return self._writer
+
+    def _make_extras(self, tel_ids: tuple[int, ...], columns: Mapping[str, tuple[str, str, str]]) -> None:
+        described = {name: (unit, text) for name, (_, unit, text) in columns.items()}
+        keys = {"obs_id": ("", "observation"), "event_id": ("", "event"), "tel_id": ("", "telescope")}
+        for tel_id in tel_ids:
+            path = extras_table(tel_id)
+            self._tables[path] = create_table(self.h5file, path, self._extra_dtype, keys | described)
+
+    def write_block(self, tel_id: int, block: Dl1Block) -> None:
+        """Append the events of a block to every table of the file."""
+        if len(block) == 0:
+            return
+        self._write_triggers(tel_id, block)
+        self._append(parameters_table(tel_id), self._rows(parameters_table(tel_id), tel_id, block, block.parameters))
+        self._append(extras_table(tel_id), self._rows(extras_table(tel_id), tel_id, block, block.extras))
+        if self._images:
+            self._write_images(tel_id, block)
+
+    def write_pointing(
+        self,
+        tel_id: int,
+        time_ns: NDArray[np.int64],
+        azimuth: NDArray[np.float64],
+        altitude: NDArray[np.float64],
+    ) -> None:
+        """Write where the telescope looked, azimuth and altitude [rad] against time."""
+        table = self._tables[pointing_table(tel_id)]
+        rows = np.zeros(len(time_ns), dtype=table.dtype)
+        rows["time"] = _stored_time(table, time_ns)
+        rows["azimuth"] = azimuth
+        rows["altitude"] = altitude
+        table.append(rows)
+
+    def write_table(self, path: str, rows: NDArray[Any], columns: Mapping[str, tuple[str, str]]) -> None:
+        """Write one complete table of our own; `columns` gives unit and description of each."""
+        create_table(self.h5file, path, rows.dtype, columns).append(rows)
+
+    def write_info(self, info: Mapping[str, Any]) -> None:
+        """
+        Write what happened to the run, in ``/sst1m/info``, the last thing that a complete file gets.
+
+        Parameters
+        ----------
+        info : mapping
+            Counts, sources and versions; anything that JSON can hold.
+        """
+        text = json.dumps(dict(info), sort_keys=True, default=str)
+        self.h5file.create_array(*INFO_NODE.rsplit("/", 1), obj=np.bytes_(text.encode()), createparents=True)
+        headers = {"SST1M DATA MODEL VERSION": SST1M_DATA_MODEL_VERSION, "SST1M SIMULATED": self._simulated}
+        metadata.write_to_hdf5(headers, self.h5file)
+
+    def _append(self, path: str, rows: NDArray[Any]) -> None:
+        self._tables[path].append(rows)
+
+    def _rows(self, path: str, tel_id: int, block: Dl1Block, columns: Mapping[str, NDArray[Any]]) -> NDArray[Any]:
+        """Return rows of a table with the keys and the given columns filled, the rest undefined."""
+        rows = np.empty(len(block), dtype=self._tables[path].dtype)
+        for name in rows.dtype.names or ():
+            if name in columns:
+                rows[name] = columns[name]
+            elif rows.dtype[name].kind == "f":
+                rows[name] = np.nan
+            else:
+                rows[name] = 0
+        self._fill_keys(rows, tel_id, block)
+        return rows
+
+    def _fill_keys(self, rows: NDArray[Any], tel_id: int, block: Dl1Block) -> None:
+        rows["obs_id"] = self._obs_id
+        rows["event_id"] = block.event_id
+        if "tel_id" in (rows.dtype.names or ()):
+            rows["tel_id"] = tel_id
+
+    def _write_triggers(self, tel_id: int, block: Dl1Block) -> None:
+        subarray_table = self._tables[SUBARRAY_TRIGGER]
+        rows = np.zeros(len(block), dtype=subarray_table.dtype)
+        self._fill_keys(rows, tel_id, block)
+        rows["time"] = ns_to_ctao_high_res(block.time_ns)
+        rows["tels_with_trigger"][:, self._subarray.tel_ids_to_indices(tel_id)] = True
+        rows["event_type"] = EventType.SUBARRAY.value
+        subarray_table.append(rows)
+        tel_table = self._tables[TELESCOPE_TRIGGER]
+        rows = np.zeros(len(block), dtype=tel_table.dtype)
+        self._fill_keys(rows, tel_id, block)
+        rows["time"] = ns_to_ctao_high_res(block.time_ns)
+        rows["event_type"] = EventType.SUBARRAY.value
+        rows["n_trigger_pixels"] = -1
+        tel_table.append(rows)
+
+    def _write_images(self, tel_id: int, block: Dl1Block) -> None:
+        table = self._tables[images_table(tel_id)]
+        rows = np.zeros(len(block), dtype=table.dtype)
+        self._fill_keys(rows, tel_id, block)
+        rows["image"] = np.rint(block.image * IMAGE_SCALE)
+        rows["peak_time"] = np.rint(block.peak_time * PEAK_TIME_SCALE)
+        rows["image_mask"] = block.mask
+        rows["is_valid"] = True
+        table.append(rows)
+
+    def _write_reference_metadata(self) -> None:
+        """Write the reference headers by which ctapipe recognises its files."""
+        levels = [DataLevel.DL1_PARAMETERS] + ([DataLevel.DL1_IMAGES] if self._images else [])
+        product = metadata.Product(
+            description="SST-1M DL1",
+            data_category="Sim" if self._simulated else "Other",
+            data_levels=levels,
+            data_association="Subarray",
+            data_model_name="ASWG",
+            data_model_version=DATA_MODEL_VERSION,
+            data_model_url="",
+            format="hdf5",
+        )
+        activity = metadata.Activity(
+            name="sst1m r0-dl1",
+            id_=product.id_,
+            start_time=self._start.utc.iso,
+            stop_time=Time.now().utc.iso,
+            software_name="sst1m",
+            software_version=__version__,
+        )
+        reference = metadata.Reference(
+            contact=metadata.Contact(name="SST-1M Collaboration"),
+            product=product,
+            process=metadata.Process(
+                type_="Simulation" if self._simulated else "Observation", id_=str(self._obs_id)
+            ),
+            activity=activity,
+            instrument=metadata.Instrument(class_="Subarray", id_=self._subarray.name),
+        )
+        metadata.write_to_hdf5(reference.to_dict(), self.h5file)
+
+
+def _stored_time(table: tables.Table, time_ns: NDArray[np.int64]) -> NDArray[Any]:
+    """Return times in the form in which a table keeps them."""
+    if table.coldtypes["time"].shape == (2,):
+        return ns_to_ctao_high_res(time_ns)
+    return ns_to_time(time_ns).mjd
+
+
+def _extras_dtype(columns: Mapping[str, tuple[str, str, str]]) -> np.dtype:
+    keys = [("obs_id", np.int64), ("event_id", np.int64), ("tel_id", np.int16)]
+    return np.dtype(keys + [(name, np.dtype(kind)) for name, (kind, _, _) in columns.items()])
+
+
+def check_dl1(path: Path) -> dict[str, Any]:
+    """
+    Return ``/sst1m/info`` of a DL1 file that is complete.
+
+    Raises
+    ------
+    InputError
+        The file does not open, lacks a table, or its tables disagree in length.
+    """
+    try:
+        with tables.open_file(str(path), "r") as h5file:
+            info = json.loads(bytes(h5file.get_node(INFO_NODE).read()).decode())
+            _check_lengths(h5file, info)
+    except (OSError, tables.HDF5ExtError, tables.NoSuchNodeError, ValueError) as error:
+        raise InputError(f"{path} is not a complete DL1 file ({error}); delete it and run again") from error
+    return info
+
+
+def _check_lengths(h5file: tables.File, info: Mapping[str, Any]) -> None:
+    n_events = int(info["n_events_written"])
+    paths = [SUBARRAY_TRIGGER, TELESCOPE_TRIGGER]
+    for tel_id in info["tel_ids"]:
+        paths += [parameters_table(tel_id), extras_table(tel_id)]
+    if len(info["tel_ids"]) == 1:
+        for path in paths:
+            if (rows := h5file.get_node(path).nrows) != n_events:
+                raise ValueError(f"table {path} has {rows} rows instead of {n_events}")

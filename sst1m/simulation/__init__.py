@@ -1,0 +1,1 @@
+"""Simulated observatory: raw files and events without licensed software."""

@@ -1,0 +1,90 @@
+"""
+Time: integer nanoseconds TAI inside, every conversion here.
+
+An event's time is an ``int64`` that counts nanoseconds since 1970-01-01T00:00:00 TAI, the scale of
+the White-Rabbit clock. UTC appears only in text for people and in the column ``local_time``.
+"""
+
+import numpy as np
+from astropy.time import Time
+from numpy.typing import NDArray
+
+__all__ = [
+    "WHITE_RABBIT_START_NS",
+    "camera_clock_to_tai",
+    "ns_to_ctao_high_res",
+    "ns_to_time",
+    "ns_to_utc_text",
+    "ns_to_utc_unix",
+    "utc_text_to_ns",
+]
+
+_NS = 1_000_000_000
+
+#: 2023-09-25T00:00:00 UTC in TAI nanoseconds: from here on the camera clock is disciplined by White Rabbit.
+WHITE_RABBIT_START_NS = 1_695_600_037 * _NS
+
+
+def ns_to_time(time_ns: NDArray[np.int64] | int) -> Time:
+    """Return astropy times, exact to the nanosecond, of TAI nanoseconds since 1970."""
+    seconds, nanoseconds = np.divmod(np.asarray(time_ns, dtype=np.int64), _NS)
+    return Time(seconds.astype(np.float64), nanoseconds / _NS, format="unix_tai", scale="tai")
+
+
+def utc_text_to_ns(text: str) -> int:
+    """Return TAI nanoseconds since 1970 of an ISO 8601 text in UTC; `ValueError` where it is none."""
+    time = Time(text, scale="utc", format="isot").tai
+    days = round(time.jd1 - 2440587.5)
+    rest = (time.jd1 - 2440587.5 - days) + time.jd2
+    return days * 86400 * _NS + round(rest * 86400 * _NS)
+
+
+def ns_to_utc_text(time_ns: int, precision: int = 3) -> str:
+    """Return a time as ISO 8601 text in UTC, with ``precision`` digits of the second."""
+    time = ns_to_time(int(time_ns)).utc
+    time.precision = precision
+    return str(time.isot)
+
+
+def ns_to_utc_unix(time_ns: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return UTC unix seconds (without leap seconds, microsecond precision) of TAI nanoseconds."""
+    return np.asarray(ns_to_time(time_ns).utc.unix, dtype=np.float64)
+
+
+def ns_to_ctao_high_res(time_ns: NDArray[np.int64]) -> NDArray[np.uint32]:
+    """
+    Return the time stamps of the ctapipe data model.
+
+    Parameters
+    ----------
+    time_ns : ndarray of int64, shape=(n_events,)
+        TAI nanoseconds since 1970.
+
+    Returns
+    -------
+    ndarray of uint32, shape=(n_events, 2)
+        Seconds and quarter nanoseconds since 1970-01-01T00:00:00 TAI.
+    """
+    seconds, nanoseconds = np.divmod(np.asarray(time_ns, dtype=np.int64), _NS)
+    return np.stack([seconds, 4 * nanoseconds], axis=-1).astype(np.uint32)
+
+
+def camera_clock_to_tai(clock_ns: NDArray[np.int64]) -> NDArray[np.int64]:
+    """
+    Return TAI nanoseconds of the counts that a camera wrote into its raw file.
+
+    Notes
+    -----
+    Since `WHITE_RABBIT_START_NS` the clock counts TAI. Before, it counted UTC: in the file of
+    2018-08-22 the first event's count, read as UTC, lies 0.3 s before the second in which the
+    header says that the file was opened; read as TAI it would lie 37 s before.
+    """
+    clock = np.asarray(clock_ns, dtype=np.int64)
+    old = (clock > 0) & (clock < WHITE_RABBIT_START_NS)
+    if not old.any():
+        return clock
+    seconds, nanoseconds = np.divmod(clock[old], _NS)
+    tai = Time(seconds.astype(np.float64), format="unix").tai
+    corrected = clock.copy()
+    corrected[old] = np.rint(tai.unix_tai).astype(np.int64) * _NS + nanoseconds
+    return corrected
