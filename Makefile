@@ -1,0 +1,49 @@
+# `make night` and `make test` are all that a newcomer needs; both make their own environment in .venv.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.complete
+DEMO ?= demo
+DEMO_DATE := 2018-08-22
+
+export PYTHONNOUSERSITE := 1
+export OMP_NUM_THREADS ?= 1
+
+.DEFAULT_GOAL := help
+.PHONY: help env night test lint format bench clean
+
+help:  ## Show this help
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
+
+env: $(STAMP)  ## Make the environment with the exact versions of requirements.lock
+
+$(STAMP): requirements.lock pyproject.toml
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || { \
+	  echo "Python 3.11 is needed; $(PYTHON) is something else. Try: make PYTHON=/path/to/python3.11"; exit 2; }
+	"$(PYTHON)" -m venv --clear $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+night: env  ## Reduce the demo night and say where the products are
+	@$(BIN)/sst1m demo --output-dir $(DEMO)
+	@LUIGI_CONFIG_PATH=$(DEMO)/luigi.cfg $(BIN)/luigi --module tasks RunNight --date $(DEMO_DATE) --until dl1
+	@echo "Products:"; find $(DEMO)/night -name '*_dl1.*' | sort | sed 's/^/  /'
+
+test: env  ## Run the tests
+	$(BIN)/python -m pytest
+
+lint: env  ## Check style and format
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: env  ## Format the code
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: env  ## Measure raw -> DL1 against ctapipe and bare reading (about 15 minutes)
+	$(BIN)/python benchmarks/bench_r0_dl1.py
+
+clean:  ## Remove environment, demo and caches
+	rm -rf $(VENV) $(DEMO) build *.egg-info .pytest_cache .ruff_cache benchmarks/work
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
