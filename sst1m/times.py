@@ -16,10 +16,12 @@ __all__ = [
     "ns_to_time",
     "ns_to_utc_text",
     "ns_to_utc_unix",
+    "time_to_ns",
     "utc_text_to_ns",
 ]
 
 _NS = 1_000_000_000
+_JD_1970 = 2440587.5
 
 #: 2023-09-25T00:00:00 UTC in TAI nanoseconds: from here on the camera clock is disciplined by White Rabbit.
 WHITE_RABBIT_START_NS = 1_695_600_037 * _NS
@@ -33,9 +35,14 @@ def ns_to_time(time_ns: NDArray[np.int64] | int) -> Time:
 
 def utc_text_to_ns(text: str) -> int:
     """Return TAI nanoseconds since 1970 of an ISO 8601 text in UTC; `ValueError` where it is none."""
-    time = Time(text, scale="utc", format="isot").tai
-    days = round(time.jd1 - 2440587.5)
-    rest = (time.jd1 - 2440587.5 - days) + time.jd2
+    return time_to_ns(Time(text, scale="utc", format="isot"))
+
+
+def time_to_ns(time: Time) -> int:
+    """Return TAI nanoseconds since 1970 of one astropy time, of any scale."""
+    tai = time.tai
+    days = round(tai.jd1 - _JD_1970)
+    rest = (tai.jd1 - _JD_1970 - days) + tai.jd2
     return days * 86400 * _NS + round(rest * 86400 * _NS)
 
 

@@ -19,18 +19,18 @@ from numpy.typing import NDArray
 
 from .. import __version__
 from ..errors import InputError
-from ..times import ns_to_ctao_high_res, ns_to_time
+from ..times import ns_to_ctao_high_res
 from .dl1_tables import (
     IMAGE_SCALE,
     PEAK_TIME_SCALE,
     SUBARRAY_TRIGGER,
     TELESCOPE_TRIGGER,
     create_event_tables,
+    create_pointing_table,
     create_table,
     images_table,
     open_table_writer,
     parameters_table,
-    pointing_table,
 )
 
 __all__ = ["SST1M_DATA_MODEL_VERSION", "Dl1Block", "Dl1Writer", "check_dl1", "extras_table"]
@@ -92,8 +92,8 @@ class Dl1Writer:
         Telescopes whose events will come.
     obs_id : int
         Of all events.
-    images : bool
-        Store images, peak times and masks too.
+    images : {"none", "cleaned", "all"}
+        Whose images, peak times and masks to store: of no event, of those that survive cleaning, of all.
     extra_columns : mapping of str to (dtype, unit, description)
         Of `extras_table`, after the key columns.
     simulated : bool
@@ -107,7 +107,7 @@ class Dl1Writer:
         subarray: SubarrayDescription,
         tel_ids: tuple[int, ...],
         obs_id: int,
-        images: bool,
+        images: str,
         extra_columns: Mapping[str, tuple[str, str, str]],
         simulated: bool = False,
     ) -> None:
@@ -119,7 +119,7 @@ class Dl1Writer:
         self._simulated = simulated
         self._start = Time.now()
         subarray.to_hdf(self.h5file)
-        self._tables = create_event_tables(self._writer, subarray, tel_ids, images=images)
+        self._tables = create_event_tables(self._writer, subarray, tel_ids, images=images != "none")
         self._extra_dtype = _extras_dtype(extra_columns)
         self._make_extras(tel_ids, extra_columns)
 
@@ -146,14 +146,17 @@ class Dl1Writer:
             self._tables[path] = create_table(self.h5file, path, self._extra_dtype, keys | described)
 
     def write_block(self, tel_id: int, block: Dl1Block) -> None:
-        """Append the events of a block to every table of the file."""
+        """Append the events of a telescope to its tables; `write_triggers` adds the array events."""
         if len(block) == 0:
             return
-        self._write_triggers(tel_id, block)
-        self._append(parameters_table(tel_id), self._rows(parameters_table(tel_id), tel_id, block, block.parameters))
+        self._write_telescope_triggers(tel_id, block)
+        self._append(
+            parameters_table(tel_id), self._rows(parameters_table(tel_id), tel_id, block, block.parameters)
+        )
         self._append(extras_table(tel_id), self._rows(extras_table(tel_id), tel_id, block, block.extras))
-        if self._images:
-            self._write_images(tel_id, block)
+        if self._images != "none":
+            chosen = block.mask.any(axis=1) if self._images == "cleaned" else np.ones(len(block), dtype=bool)
+            self._write_images(tel_id, block, chosen)
 
     def write_pointing(
         self,
@@ -163,9 +166,9 @@ class Dl1Writer:
         altitude: NDArray[np.float64],
     ) -> None:
         """Write where the telescope looked, azimuth and altitude [rad] against time."""
-        table = self._tables[pointing_table(tel_id)]
+        table = create_pointing_table(self._writer, tel_id)
         rows = np.zeros(len(time_ns), dtype=table.dtype)
-        rows["time"] = _stored_time(table, time_ns)
+        rows["time"] = ns_to_ctao_high_res(time_ns)
         rows["azimuth"] = azimuth
         rows["altitude"] = altitude
         table.append(rows)
@@ -181,7 +184,8 @@ class Dl1Writer:
         Parameters
         ----------
         info : mapping
-            Counts, sources and versions; anything that JSON can hold.
+            Counts, sources and versions; anything that JSON can hold. ``n_events_written`` (array events)
+            and ``n_telescope_events`` (by telescope) are what `check_dl1` compares the tables with.
         """
         text = json.dumps(dict(info), sort_keys=True, default=str)
         self.h5file.create_array(*INFO_NODE.rsplit("/", 1), obj=np.bytes_(text.encode()), createparents=True)
@@ -191,7 +195,9 @@ class Dl1Writer:
     def _append(self, path: str, rows: NDArray[Any]) -> None:
         self._tables[path].append(rows)
 
-    def _rows(self, path: str, tel_id: int, block: Dl1Block, columns: Mapping[str, NDArray[Any]]) -> NDArray[Any]:
+    def _rows(
+        self, path: str, tel_id: int, block: Dl1Block, columns: Mapping[str, NDArray[Any]]
+    ) -> NDArray[Any]:
         """Return rows of a table with the keys and the given columns filled, the rest undefined."""
         rows = np.empty(len(block), dtype=self._tables[path].dtype)
         for name in rows.dtype.names or ():
@@ -210,35 +216,50 @@ class Dl1Writer:
         if "tel_id" in (rows.dtype.names or ()):
             rows["tel_id"] = tel_id
 
-    def _write_triggers(self, tel_id: int, block: Dl1Block) -> None:
-        subarray_table = self._tables[SUBARRAY_TRIGGER]
-        rows = np.zeros(len(block), dtype=subarray_table.dtype)
-        self._fill_keys(rows, tel_id, block)
-        rows["time"] = ns_to_ctao_high_res(block.time_ns)
-        rows["tels_with_trigger"][:, self._subarray.tel_ids_to_indices(tel_id)] = True
+    def write_triggers(
+        self, event_id: NDArray[np.int64], time_ns: NDArray[np.int64], triggered: NDArray[np.bool_]
+    ) -> None:
+        """
+        Append array events.
+
+        Parameters
+        ----------
+        event_id, time_ns : ndarray of int64, shape=(n_events,)
+            Identity and time [ns TAI since 1970].
+        triggered : ndarray of bool, shape=(n_events, n_telescopes)
+            Which telescopes took part, in the order of the subarray.
+        """
+        table = self._tables[SUBARRAY_TRIGGER]
+        rows = np.zeros(len(event_id), dtype=table.dtype)
+        rows["obs_id"] = self._obs_id
+        rows["event_id"] = event_id
+        rows["time"] = ns_to_ctao_high_res(time_ns)
+        rows["tels_with_trigger"] = triggered
         rows["event_type"] = EventType.SUBARRAY.value
-        subarray_table.append(rows)
-        tel_table = self._tables[TELESCOPE_TRIGGER]
-        rows = np.zeros(len(block), dtype=tel_table.dtype)
+        table.append(rows)
+
+    def _write_telescope_triggers(self, tel_id: int, block: Dl1Block) -> None:
+        table = self._tables[TELESCOPE_TRIGGER]
+        rows = np.zeros(len(block), dtype=table.dtype)
         self._fill_keys(rows, tel_id, block)
         rows["time"] = ns_to_ctao_high_res(block.time_ns)
         rows["event_type"] = EventType.SUBARRAY.value
         rows["n_trigger_pixels"] = -1
-        tel_table.append(rows)
+        table.append(rows)
 
-    def _write_images(self, tel_id: int, block: Dl1Block) -> None:
+    def _write_images(self, tel_id: int, block: Dl1Block, chosen: NDArray[np.bool_]) -> None:
         table = self._tables[images_table(tel_id)]
-        rows = np.zeros(len(block), dtype=table.dtype)
-        self._fill_keys(rows, tel_id, block)
-        rows["image"] = np.rint(block.image * IMAGE_SCALE)
-        rows["peak_time"] = np.rint(block.peak_time * PEAK_TIME_SCALE)
-        rows["image_mask"] = block.mask
+        rows = np.zeros(np.count_nonzero(chosen), dtype=table.dtype)
+        rows["obs_id"], rows["event_id"], rows["tel_id"] = self._obs_id, block.event_id[chosen], tel_id
+        rows["image"] = np.rint(block.image[chosen] * IMAGE_SCALE)
+        rows["peak_time"] = np.rint(block.peak_time[chosen] * PEAK_TIME_SCALE)
+        rows["image_mask"] = block.mask[chosen]
         rows["is_valid"] = True
         table.append(rows)
 
     def _write_reference_metadata(self) -> None:
         """Write the reference headers by which ctapipe recognises its files."""
-        levels = [DataLevel.DL1_PARAMETERS] + ([DataLevel.DL1_IMAGES] if self._images else [])
+        levels = [DataLevel.DL1_PARAMETERS] + ([DataLevel.DL1_IMAGES] if self._images != "none" else [])
         product = metadata.Product(
             description="SST-1M DL1",
             data_category="Sim" if self._simulated else "Other",
@@ -269,13 +290,6 @@ class Dl1Writer:
         metadata.write_to_hdf5(reference.to_dict(), self.h5file)
 
 
-def _stored_time(table: tables.Table, time_ns: NDArray[np.int64]) -> NDArray[Any]:
-    """Return times in the form in which a table keeps them."""
-    if table.coldtypes["time"].shape == (2,):
-        return ns_to_ctao_high_res(time_ns)
-    return ns_to_time(time_ns).mjd
-
-
 def _extras_dtype(columns: Mapping[str, tuple[str, str, str]]) -> np.dtype:
     keys = [("obs_id", np.int64), ("event_id", np.int64), ("tel_id", np.int16)]
     return np.dtype(keys + [(name, np.dtype(kind)) for name, (kind, _, _) in columns.items()])
@@ -300,11 +314,11 @@ def check_dl1(path: Path) -> dict[str, Any]:
 
 
 def _check_lengths(h5file: tables.File, info: Mapping[str, Any]) -> None:
-    n_events = int(info["n_events_written"])
-    paths = [SUBARRAY_TRIGGER, TELESCOPE_TRIGGER]
-    for tel_id in info["tel_ids"]:
-        paths += [parameters_table(tel_id), extras_table(tel_id)]
-    if len(info["tel_ids"]) == 1:
-        for path in paths:
-            if (rows := h5file.get_node(path).nrows) != n_events:
-                raise ValueError(f"table {path} has {rows} rows instead of {n_events}")
+    expected = {SUBARRAY_TRIGGER: int(info["n_events_written"]), TELESCOPE_TRIGGER: 0}
+    for tel_id, n_events in info["n_telescope_events"].items():
+        expected[TELESCOPE_TRIGGER] += n_events
+        expected[parameters_table(int(tel_id))] = n_events
+        expected[extras_table(int(tel_id))] = n_events
+    for path, n_rows in expected.items():
+        if (found := h5file.get_node(path).nrows) != n_rows:
+            raise ValueError(f"table {path} has {found} rows instead of {n_rows}")

@@ -44,6 +44,7 @@ __all__ = [
     "SUBARRAY_TRIGGER",
     "TELESCOPE_TRIGGER",
     "create_event_tables",
+    "create_pointing_table",
     "create_table",
     "images_table",
     "open_table_writer",
@@ -178,13 +179,17 @@ def create_event_tables(
     for tel_id in tel_ids:
         path = parameters_table(tel_id)
         made[path] = _make_empty(writer, path, [tel_index, *_parameter_containers()])
-        path = pointing_table(tel_id)
-        pointing = TelescopePointingContainer(azimuth=np.nan * u.rad, altitude=np.nan * u.rad, prefix="")
-        made[path] = _make_empty(writer, path, [_TimeContainer(time=time), pointing])
         if images:
             path = images_table(tel_id)
             made[path] = _make_empty(writer, path, [tel_index, _image_container(subarray, tel_id)])
     return made
+
+
+def create_pointing_table(writer: HDF5TableWriter, tel_id: int) -> tables.Table:
+    """Create the empty table of the pointing of a telescope against time."""
+    time = _TimeContainer(time=Time(0, format="unix_tai", scale="tai"))
+    pointing = TelescopePointingContainer(azimuth=np.nan * u.rad, altitude=np.nan * u.rad, prefix="")
+    return _make_empty(writer, pointing_table(tel_id), [time, pointing])
 
 
 def write_observation_blocks(

@@ -1,0 +1,1 @@
+"""Reduction of raw and simulated files to DL1."""

@@ -1,0 +1,302 @@
+"""Reduction of sim_telarray files: ctapipe reads and calibrates, our kernels clean and parametrise."""
+
+import itertools
+import json
+import logging
+from collections.abc import Callable, Iterator
+from importlib.resources import files
+from pathlib import Path
+
+import numpy as np
+from ctapipe.calib import CameraCalibrator
+from ctapipe.containers import (
+    ArrayEventContainer,
+    Container,
+    Field,
+    TelescopeConfigurationIndexContainer,
+    TelEventIndexContainer,
+)
+from ctapipe.instrument import FocalLengthKind
+from ctapipe.io import SimTelEventSource
+from numpy.typing import NDArray
+from traitlets.config import Config
+
+from ..config import McConfig
+from ..errors import ConfigError, InputError
+from ..image import CameraTables, parametrize_block
+from ..instrument import N_PIXELS
+from ..instrument.subarray import EQUIVALENT_FOCAL_LENGTH
+from ..io.dl1 import Dl1Block, Dl1Writer
+from ..times import time_to_ns
+from .cleaning import ImageCleaner
+from .columns import EXTRA_COLUMNS, derived_features
+from .options import ReductionSummary
+
+__all__ = ["SIMULATION_COLUMNS", "reduce_simtel"]
+
+log = logging.getLogger(__name__)
+
+#: Our own columns that simulations have too.
+SIMULATION_COLUMNS = {
+    name: EXTRA_COLUMNS[name]
+    for name in (
+        "log_camera_frame_hillas_intensity",
+        "camera_frame_hillas_wl",
+        "t_rms",
+        "t_rms_w",
+        "t_lac",
+        "len_st",
+        "equivalent_focal_length",
+        "true_az_tel",
+        "true_alt_tel",
+    )
+}
+
+_BATCH = 256
+
+
+class _RunKey(Container):
+    """Key of the table of simulated runs."""
+
+    default_prefix = ""
+    obs_id = Field(0, "Simulation Run Identifier")
+
+
+def _open(path: Path, config: McConfig) -> SimTelEventSource:
+    """Open the SST-1M telescopes of a file, with the effective focal length where the file knows it."""
+    try:
+        with SimTelEventSource(str(path), focal_length_choice=FocalLengthKind.EQUIVALENT) as probe:
+            telescopes = probe.subarray.tel
+    except (OSError, EOFError, StopIteration, ValueError, AttributeError) as error:
+        raise InputError(f"{path} cannot be read as a sim_telarray file ({error}); replace it") from error
+    tel_ids = {
+        tel_id
+        for tel_id, telescope in telescopes.items()
+        if telescope.camera.geometry.n_pixels == N_PIXELS
+        and (not config.allowed_tels or tel_id in config.allowed_tels)
+    }
+    if not tel_ids <= set(config.tel_ids) or not tel_ids:
+        raise InputError(
+            f"{path}: its SST-1M telescopes are {sorted(tel_ids) or 'none'}, the configuration knows "
+            f"{list(config.tel_ids)}; set allowed_tels, or use a file with these telescopes"
+        )
+    effective = all(np.isfinite(telescopes[t].optics.effective_focal_length.value) for t in tel_ids)
+    choice = FocalLengthKind.EFFECTIVE if effective else FocalLengthKind.EQUIVALENT
+    return SimTelEventSource(str(path), focal_length_choice=choice, allowed_tels=tel_ids)
+
+
+def _efficiency_names(source: SimTelEventSource) -> set[str]:
+    """Return the stems of the quantum-efficiency files that the history of a simulation names."""
+    names = set()
+    for _, line in source.file_.history:
+        words = line.decode("ascii", "replace").split("%")[0].split()
+        if len(words) >= 2 and words[0].upper() == "QUANTUM_EFFICIENCY":
+            names.add(words[1].removesuffix(".dat"))
+    return names
+
+
+def _pde_factors(source: SimTelEventSource, config: McConfig) -> dict[int, float]:
+    """Return by telescope the factor by which the simulated waveforms are too large."""
+    if not config.NsbCalibrator.mc_correction_for_PDE:
+        return dict.fromkeys(source.subarray.tel, 1.0)
+    table = json.loads((files("sst1m") / "resources" / "pde_factors.json").read_text())["factors"]
+    names = _efficiency_names(source)
+    found = {row["tel_id"]: row["factor"] for row in table if row["efficiency"] in names}
+    if missing := set(source.subarray.tel) - set(found):
+        raise ConfigError(
+            f"{source.input_url}: no PDE factor is known for telescope {sorted(missing)} with the quantum "
+            f"efficiency {sorted(names) or 'of no name'}; known are {[row['efficiency'] for row in table]}. "
+            "Set NsbCalibrator.mc_correction_for_PDE to false to use the file as it is"
+        )
+    return found
+
+
+def _calibrator(source: SimTelEventSource, config: McConfig) -> CameraCalibrator:
+    """Return ctapipe's calibrator with the extraction that the configuration asks for."""
+    section = config.CameraCalibrator
+    settings = {
+        "image_extractor_type": section.image_extractor_type,
+        "invalid_pixel_handler_type": section.invalid_pixel_handler_type,
+        "LocalPeakWindowSum": section.LocalPeakWindowSum.model_dump(),
+    }
+    return CameraCalibrator(subarray=source.subarray, config=Config({"CameraCalibrator": settings}))
+
+
+class _SimulationTables:
+    """Writes what only simulations have, event by event, as ctapipe's own writer does."""
+
+    def __init__(self, writer: Dl1Writer, source: SimTelEventSource) -> None:
+        self._writer = writer.table_writer
+        self._pointed: set[int] = set()
+        self._writer.exclude("/simulation/event/telescope/images/.*", "true_parameters")
+        for block in source.scheduling_blocks.values():
+            self._writer.write("configuration/observation/scheduling_block", block, time_format="mjd")
+        for block in source.observation_blocks.values():
+            self._writer.write("configuration/observation/observation_block", block, time_format="mjd")
+        for obs_id, simulation in source.simulation_config.items():
+            simulation.prefix = ""
+            self._writer.write("configuration/simulation/run", [_RunKey(obs_id=obs_id), simulation])
+
+    def write_event(self, event: ArrayEventContainer) -> None:
+        """Write truth and pointing of one array event."""
+        self._writer.write("simulation/event/subarray/shower", [event.index, event.simulation.shower])
+        for tel_id, simulated in event.simulation.tel.items():
+            index = TelEventIndexContainer(
+                obs_id=event.index.obs_id, event_id=event.index.event_id, tel_id=np.int16(tel_id)
+            )
+            name = f"tel_{tel_id:03d}"
+            self._writer.write(f"simulation/event/telescope/impact/{name}", [index, simulated.impact])
+            self._writer.write(f"simulation/event/telescope/images/{name}", [index, simulated])
+            self._write_pointing(event, tel_id)
+
+    def _write_pointing(self, event: ArrayEventContainer, tel_id: int) -> None:
+        if tel_id not in self._pointed and tel_id in event.monitoring.tel:
+            self._pointed.add(tel_id)
+            key = TelescopeConfigurationIndexContainer(obs_id=event.index.obs_id, tel_id=tel_id)
+            pointing = event.monitoring.tel[tel_id].pointing
+            self._writer.write(f"configuration/telescope/pointing/tel_{tel_id:03d}", [key, pointing])
+
+    def write_distributions(self, source: SimTelEventSource) -> None:
+        """Write the thrown showers, known once the whole file was read."""
+        for distribution in source.simulated_shower_distributions.values():
+            self._writer.write("simulation/service/shower_distribution", distribution)
+
+
+class _Batch:
+    """Images of one telescope from several events."""
+
+    def __init__(self) -> None:
+        self.rows: list[tuple[int, int, NDArray[np.float32], NDArray[np.float32], float, float]] = []
+
+    def add(self, event: ArrayEventContainer, tel_id: int, time_ns: int) -> None:
+        dl1, pointing = event.dl1.tel[tel_id], event.monitoring.tel[tel_id].pointing
+        az, alt = pointing.azimuth.to_value("deg"), pointing.altitude.to_value("deg")
+        self.rows.append((int(event.index.event_id), time_ns, dl1.image, dl1.peak_time, az, alt))
+
+    def to_block(self, cleaner: ImageCleaner, tables: CameraTables, factor: float, seed: int) -> Dl1Block:
+        ids, times, images, peak_times, az, alt = (
+            np.array(column) for column in zip(*self.rows, strict=True)
+        )
+        images, peak_times = images.astype(np.float32), peak_times.astype(np.float32)
+        cleaned = cleaner(images, peak_times)
+        parameters = parametrize_block(images, peak_times, cleaned.mask, tables, seed=seed, event_ids=ids)
+        parameters["camera_frame_hillas_intensity"] = parameters["camera_frame_hillas_intensity"] * factor
+        focal_length = np.full(len(ids), EQUIVALENT_FOCAL_LENGTH.to_value("m"))
+        extras = parameters | derived_features(parameters)
+        extras |= {"true_az_tel": az, "true_alt_tel": alt, "equivalent_focal_length": focal_length}
+        return Dl1Block(ids, times, parameters, extras, images, peak_times, cleaned.mask)
+
+
+def _events(
+    source: SimTelEventSource, calibrate: CameraCalibrator, pde: dict[int, float]
+) -> Iterator[ArrayEventContainer]:
+    """Yield calibrated events, waveforms divided by the PDE factor."""
+    for event in source:
+        for tel_id, r1 in event.r1.tel.items():
+            if pde[tel_id] != 1.0:
+                r1.waveform = r1.waveform / np.float32(pde[tel_id])
+        calibrate(event)
+        yield event
+
+
+def _batches(events: Iterator[ArrayEventContainer], size: int) -> Iterator[list[ArrayEventContainer]]:
+    while batch := list(itertools.islice(events, size)):
+        yield batch
+
+
+def reduce_simtel(
+    path: Path,
+    output_path: Path,
+    *,
+    config: McConfig,
+    seed: int = 0,
+    progress: Callable[[int], None] | None = None,
+) -> ReductionSummary:
+    """
+    Reduce a sim_telarray file to DL1.
+
+    Parameters
+    ----------
+    path : Path
+        ``.simtel``, ``.simtel.gz`` or ``.simtel.zst``.
+    output_path : Path
+        DL1 file, made anew.
+    config : McConfig
+        Configuration of simulations.
+    seed : int
+        Of the timing fit.
+    progress : callable, optional
+        Called with the number of events done since the last call.
+
+    Raises
+    ------
+    InputError
+        The file cannot be read or holds no SST-1M telescope.
+    ConfigError
+        No PDE factor is known for the simulated quantum efficiency.
+    """
+    with _open(path, config) as source:
+        pde = _pde_factors(source, config)
+        tel_ids = tuple(sorted(source.subarray.tel))
+        with Dl1Writer(
+            output_path,
+            subarray=source.subarray,
+            tel_ids=tel_ids,
+            obs_id=int(source.obs_ids[0]),
+            images=config.DataWriter.write_images,
+            extra_columns=SIMULATION_COLUMNS,
+            simulated=True,
+        ) as writer:
+            counts = _write_events(source, writer, config, pde, seed, progress)
+            info = {
+                "input": path.name,
+                "tel_ids": tel_ids,
+                "n_events": counts[0],
+                "n_events_written": counts[0],
+                "n_telescope_events": {str(t): n for t, n in counts[1].items()},
+                "pde_factors": pde,
+                "focal_length_choice": source.focal_length_choice.name,
+                "config_fingerprint": config.fingerprint(),
+                "simulated": True,
+            }
+            writer.write_info(info)
+    return ReductionSummary(n_events=counts[0], n_events_written=counts[0], info=info)
+
+
+def _write_events(
+    source: SimTelEventSource,
+    writer: Dl1Writer,
+    config: McConfig,
+    pde: dict[int, float],
+    seed: int,
+    progress: Callable[[int], None] | None,
+) -> tuple[int, dict[int, int]]:
+    """Write all events of a source; return the number of array events and of events by telescope."""
+    truth = _SimulationTables(writer, source)
+    tel_ids = sorted(source.subarray.tel)
+    tables = {t: CameraTables.from_geometry(source.subarray.tel[t].camera.geometry) for t in tel_ids}
+    cleaners = {t: ImageCleaner(config, t, tables[t]) for t in tel_ids}
+    factors = {t: getattr(config.NsbCalibrator.intensity_correction, f"tel_{t:03d}") for t in tel_ids}
+    n_events, n_telescope = 0, dict.fromkeys(tel_ids, 0)
+    for batch in _batches(_events(source, _calibrator(source, config), pde), _BATCH):
+        images = {tel_id: _Batch() for tel_id in tel_ids}
+        times = [time_to_ns(event.trigger.time) for event in batch]
+        for event, time_ns in zip(batch, times, strict=True):
+            truth.write_event(event)
+            for tel_id in event.dl1.tel:
+                images[tel_id].add(event, tel_id, time_ns)
+        ids = np.array([int(event.index.event_id) for event in batch])
+        triggered = np.array(
+            [[t in event.trigger.tels_with_trigger for t in source.subarray.tel] for event in batch]
+        )
+        writer.write_triggers(ids, np.array(times), triggered)
+        for tel_id, pending in images.items():
+            if pending.rows:
+                block = pending.to_block(cleaners[tel_id], tables[tel_id], factors[tel_id], seed)
+                writer.write_block(tel_id, block)
+                n_telescope[tel_id] += len(block)
+        n_events += len(batch)
+        if progress:
+            progress(len(batch))
+    truth.write_distributions(source)
+    return n_events, n_telescope
