@@ -62,6 +62,8 @@ IMAGE_SCALE = 100.0
 PEAK_TIME_SCALE = 100.0
 
 FILTERS = tables.Filters(complevel=5, complib="blosc:zstd", fletcher32=True)
+#: Images are mostly noise, which a higher level squeezes by 7 % more in six times the time.
+IMAGE_FILTERS = tables.Filters(complevel=1, complib="blosc:zstd", fletcher32=True)
 
 
 def parameters_table(tel_id: int) -> str:
@@ -181,7 +183,9 @@ def create_event_tables(
         made[path] = _make_empty(writer, path, [tel_index, *_parameter_containers()])
         if images:
             path = images_table(tel_id)
+            writer.filters = IMAGE_FILTERS
             made[path] = _make_empty(writer, path, [tel_index, _image_container(subarray, tel_id)])
+            writer.filters = FILTERS
     return made
 
 

@@ -57,7 +57,7 @@ class _Level:
 
 
 def _sst_levels(config: AnalysisConfig, tel_id: int) -> list[_Level]:
-    levels = getattr(config.ImageProcessor.ImageCleanerSST.telescope_defaults, f"tel_{tel_id:03d}")
+    levels = config.ImageProcessor.ImageCleanerSST.telescope_defaults.of(tel_id)
     return [
         _Level(
             start=level.min_nsb_level,

@@ -58,13 +58,6 @@ class CalibratedBlock:
     row: NDArray[np.int64]
 
 
-def _drop_mode(config: DataConfig) -> str:
-    section = config.NsbCalibrator
-    if section.apply_pixelwise_Vdrop_correction:
-        return "pixelwise"
-    return "global" if section.apply_global_Vdrop_correction else "none"
-
-
 def _look_ahead(blocks: Iterator[ChargeBlock]) -> list[ChargeBlock]:
     """Take blocks until they hold the pedestals that describe the first events."""
     ahead, n_pedestals, n_events = [], 0, 0
@@ -93,7 +86,7 @@ class _Calibration:
     def __init__(
         self, config: DataConfig, constants: TelescopeCalibration, charges: ChargeCalibrator
     ) -> None:
-        self._mode = _drop_mode(config)
+        self._mode = config.NsbCalibrator.voltage_drop
         self._constants = constants
         self._charges = charges
 

@@ -260,8 +260,7 @@ class _BlockFinisher:
         self._counts = counts
         self._pixel_charges = pixel_charges
         self._cleaner = ImageCleaner(run.config, run.tel_id, tables)
-        key = f"tel_{run.tel_id:03d}"
-        self._intensity_factor = getattr(run.config.NsbCalibrator.intensity_correction, key)
+        self._intensity_factor = run.config.NsbCalibrator.intensity_correction.of(run.tel_id)
         indices = sst1m_subarray().tel_ids_to_indices(run.tel_id)
         self._triggered = np.zeros(len(sst1m_subarray().tel), dtype=bool)
         self._triggered[indices] = True

@@ -276,7 +276,7 @@ def _write_events(
     tel_ids = sorted(source.subarray.tel)
     tables = {t: CameraTables.from_geometry(source.subarray.tel[t].camera.geometry) for t in tel_ids}
     cleaners = {t: ImageCleaner(config, t, tables[t]) for t in tel_ids}
-    factors = {t: getattr(config.NsbCalibrator.intensity_correction, f"tel_{t:03d}") for t in tel_ids}
+    factors = {t: config.NsbCalibrator.intensity_correction.of(t) for t in tel_ids}
     n_events, n_telescope = 0, dict.fromkeys(tel_ids, 0)
     for batch in _batches(_events(source, _calibrator(source, config), pde), _BATCH):
         images = {tel_id: _Batch() for tel_id in tel_ids}
