@@ -90,6 +90,4 @@ def demo(output_dir: Path, data_dir: Path | None) -> None:
         corrections.write_text(CORRECTIONS)
     settings = LUIGI_CFG.format(root=root, config=_config_file(), calibration=data / "calibration")
     (root / "luigi.cfg").write_text(settings)
-    click.echo(
-        f"Demo night prepared in {output_dir}: raw file {RAW_NAME.name}, {output_dir}/luigi.cfg"
-    )
+    click.echo(f"Demo night prepared in {output_dir}: raw file {RAW_NAME.name}, {output_dir}/luigi.cfg")
