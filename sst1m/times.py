@@ -16,12 +16,15 @@ __all__ = [
     "ns_to_time",
     "ns_to_utc_text",
     "ns_to_utc_unix",
+    "tai_to_camera_clock",
     "time_to_ns",
     "utc_text_to_ns",
 ]
 
 _NS = 1_000_000_000
 _JD_1970 = 2440587.5
+#: TAI - UTC since 2017-01-01, which covers every night on which the cameras took data.
+_LEAP_SECONDS_NS = 37 * _NS
 
 #: 2023-09-25T00:00:00 UTC in TAI nanoseconds: from here on the camera clock is disciplined by White Rabbit.
 WHITE_RABBIT_START_NS = 1_695_600_037 * _NS
@@ -87,11 +90,12 @@ def camera_clock_to_tai(clock_ns: NDArray[np.int64]) -> NDArray[np.int64]:
     header says that the file was opened; read as TAI it would lie 37 s before.
     """
     clock = np.asarray(clock_ns, dtype=np.int64)
-    old = (clock > 0) & (clock < WHITE_RABBIT_START_NS)
-    if not old.any():
-        return clock
-    seconds, nanoseconds = np.divmod(clock[old], _NS)
-    tai = Time(seconds.astype(np.float64), format="unix").tai
-    corrected = clock.copy()
-    corrected[old] = np.rint(tai.unix_tai).astype(np.int64) * _NS + nanoseconds
-    return corrected
+    counts_utc = (clock > 0) & (clock < WHITE_RABBIT_START_NS - _LEAP_SECONDS_NS)
+    return np.where(counts_utc, clock + _LEAP_SECONDS_NS, clock)
+
+
+def tai_to_camera_clock(time_ns: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the counts that a camera would have written at times in TAI nanoseconds."""
+    time = np.asarray(time_ns, dtype=np.int64)
+    counts_utc = (time > _LEAP_SECONDS_NS) & (time < WHITE_RABBIT_START_NS)
+    return np.where(counts_utc, time - _LEAP_SECONDS_NS, time)
