@@ -13,7 +13,6 @@ from sst1m.io.protozfits_table import ProtozfitsTable
 from sst1m.io.rawfile import EventIndex, RawBlock, RawFile
 from sst1m.simulation.raw_encoders import encode_block
 from sst1m.simulation.raw_writer import (
-from sst1m.times import WHITE_RABBIT_START_NS
     COMPRESSIONS,
     STYLE_2017,
     STYLE_2018,
@@ -21,6 +20,7 @@ from sst1m.times import WHITE_RABBIT_START_NS
     RawWriter,
     repeat_raw_file,
 )
+from sst1m.times import WHITE_RABBIT_START_NS
 
 
 def read_with_protozfits(path, scale=16) -> RawBlock:
