@@ -156,6 +156,7 @@ def run_ctapipe_process(path: Path, images: bool) -> None:
 
 def compute_ours(path: Path, n_events: int) -> float:
     """Return CPU seconds per event from waveforms in memory to image parameters."""
+    from sst1m.calib.pedestals import is_pedestal
     from sst1m.calib.telescope import load_telescope_calibration
     from sst1m.config import load_config
     from sst1m.image import CameraTables, parametrize_block
@@ -172,13 +173,14 @@ def compute_ours(path: Path, n_events: int) -> float:
         constants = load_telescope_calibration(
             config, 22, calibration_dir=DATA / "calibration", time_ns=int(raw.index.time_ns[0])
         )
+        pedestal = is_pedestal(raw.index.event_type[: n_events - n_events % BLOCK])
         blocks = [raw.read(first, BLOCK) for first in range(0, n_events - BLOCK + 1, BLOCK)]
         loaded = _Loaded(blocks, raw.path)
     charges, cleaner = ChargeCalibrator(config, constants, tables), ImageCleaner(config, 22, tables)
 
     def work() -> None:
         stream = waveforms.charge_blocks(loaded, config, constants.channel_of_pixel)
-        for block in calibrated_blocks(stream, config, constants, charges, []):
+        for block in calibrated_blocks(stream, pedestal, config, constants, charges, []):
             cleaned = cleaner(block.images.image, block.images.peak_time)
             ids = np.arange(block.rows.start, block.rows.stop)
             parametrize_block(
@@ -227,9 +229,10 @@ def compute_ctapipe(path: Path, n_events: int) -> float:
 def peak_memory(path: Path) -> float:
     """Return the peak resident memory [MB] of reducing a file with images in a process of its own."""
     code = (
-        "import sys, resource; sys.path.insert(0, sys.argv[1]);"
+        "import sys; sys.path.insert(0, sys.argv[1]);"
         "from pathlib import Path; import bench_r0_dl1 as b; b.reduce_file(Path(sys.argv[2]), 'all');"
-        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)"
+        "status = Path('/proc/self/status').read_text();"
+        "print(int(status.split('VmHWM:')[1].split()[0]) / 1024)"
     )
     run = subprocess.run(
         [sys.executable, "-c", code, str(Path(__file__).parent), str(path)],

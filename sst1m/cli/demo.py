@@ -14,7 +14,7 @@ DATA_VARIABLE = "SST1M_DATA"
 RAW_FILE = Path("raw/example_SST1M_20180822.fits.fz")
 RAW_NAME = Path("raw/cs2/data/raw/2018/08/22/SST1M2/SST1M2_20180822_0001.fits.fz")
 
-# The file of 2018 has no TARGET header. The direction is invented: close to the zenith of that moment.
+# The file of 2018 has no TARGET header. The direction is invented: high in the sky at that moment.
 CORRECTIONS = """\
 # %ECSV 1.0
 # ---
@@ -29,7 +29,7 @@ CORRECTIONS = """\
 # - {name: reason, datatype: string}
 # schema: astropy-2.0
 tel run target wobble ra dec exclude reason
-2 1 Demo W1 346.0 49.9 "" "no TARGET header in 2018; direction invented for the demo"
+2 1 Demo W1 330.0 45.0 "" "no TARGET header in 2018; direction invented for the demo"
 """
 
 LUIGI_CFG = """\
