@@ -14,7 +14,9 @@ __all__ = ["EQUIVALENT_FOCAL_LENGTH", "TEL_IDS", "sst1m_subarray", "telescope_lo
 
 TEL_IDS = (21, 22)
 EQUIVALENT_FOCAL_LENGTH = 5.6 * u.m
-REFERENCE_LOCATION = EarthLocation.from_geodetic(lon=14.7825010 * u.deg, lat=49.9124420 * u.deg, height=511.195 * u.m)
+REFERENCE_LOCATION = EarthLocation.from_geodetic(
+    lon=14.7825010 * u.deg, lat=49.9124420 * u.deg, height=511.195 * u.m
+)
 _POSITIONS = {21: [-71.38, -30.43, -1.43] * u.m, 22: [71.38, 30.43, 1.42] * u.m}
 _GEODETIC = {21: (14.782924, 49.911800, 510.0), 22: (14.782078, 49.913084, 510.0)}
 
@@ -49,7 +51,8 @@ def sst1m_subarray() -> SubarrayDescription:
     (``EFFECTIVE``); the equivalent one stays in the optics.
     """
     telescopes = {
-        tel_id: TelescopeDescription(name="1M", optics=_optics(), camera=camera_description(tel_id)) for tel_id in TEL_IDS
+        tel_id: TelescopeDescription(name="1M", optics=_optics(), camera=camera_description(tel_id))
+        for tel_id in TEL_IDS
     }
     return SubarrayDescription(
         name="SST1M",
@@ -57,5 +60,3 @@ def sst1m_subarray() -> SubarrayDescription:
         tel_descriptions=telescopes,
         reference_location=REFERENCE_LOCATION,
     )
-
-

@@ -11,10 +11,12 @@ import numpy as np
 import tables
 from astropy.time import Time
 from ctapipe.containers import EventType
+from ctapipe.image.image_processor import ImageQualityQuery
 from ctapipe.instrument import SubarrayDescription
-from ctapipe.io import metadata
+from ctapipe.io import metadata, write_table
 from ctapipe.io.datalevels import DataLevel
 from ctapipe.io.datawriter import DATA_MODEL_VERSION
+from ctapipe.io.hdf5dataformat import DL1_IMAGE_STATISTICS_TABLE
 from numpy.typing import NDArray
 
 from .. import __version__
@@ -122,6 +124,8 @@ class Dl1Writer:
         self._tables = create_event_tables(self._writer, subarray, tel_ids, images=images != "none")
         self._extra_dtype = _extras_dtype(extra_columns)
         self._make_extras(tel_ids, extra_columns)
+        self._criteria = np.zeros((3, 2), dtype=np.int64)
+        self._n_images = {str(tel_id): 0 for tel_id in tel_ids} if images != "none" else {}
 
     def __enter__(self) -> Self:
         return self
@@ -154,6 +158,7 @@ class Dl1Writer:
             parameters_table(tel_id), self._rows(parameters_table(tel_id), tel_id, block, block.parameters)
         )
         self._append(extras_table(tel_id), self._rows(extras_table(tel_id), tel_id, block, block.extras))
+        self._count_criteria(block)
         if self._images != "none":
             chosen = block.mask.any(axis=1) if self._images == "cleaned" else np.ones(len(block), dtype=bool)
             self._write_images(tel_id, block, chosen)
@@ -185,12 +190,27 @@ class Dl1Writer:
         ----------
         info : mapping
             Counts, sources and versions; anything that JSON can hold. ``n_events_written`` (array events)
-            and ``n_telescope_events`` (by telescope) are what `check_dl1` compares the tables with.
+            and ``n_telescope_events`` (by telescope) are what `check_dl1` compares the tables with; the number
+            of images by telescope is added for the same purpose.
         """
-        text = json.dumps(dict(info), sort_keys=True, default=str)
+        self._write_image_statistics()
+        text = json.dumps(dict(info) | {"n_images": self._n_images}, sort_keys=True, default=str)
         self.h5file.create_array(*INFO_NODE.rsplit("/", 1), obj=np.bytes_(text.encode()), createparents=True)
         headers = {"SST1M DATA MODEL VERSION": SST1M_DATA_MODEL_VERSION, "SST1M SIMULATED": self._simulated}
         metadata.write_to_hdf5(headers, self.h5file)
+
+    def _count_criteria(self, block: Dl1Block) -> None:
+        """Count the images that meet the criteria of `ImageQualityQuery`: each one, and up to each one."""
+        size = np.where(block.mask, block.image, 0).sum(axis=1)
+        met = np.stack([np.ones(len(block), dtype=bool), size > 0, block.mask.sum(axis=1) > 1])
+        self._criteria[:, 0] += met.sum(axis=1)
+        self._criteria[:, 1] += np.logical_and.accumulate(met).sum(axis=1)
+
+    def _write_image_statistics(self) -> None:
+        """Write the counts that ctapipe keeps of its image criteria; ``ctapipe-merge`` adds them up."""
+        table = ImageQualityQuery().to_table(functions=True)
+        table["counts"], table["cumulative_counts"] = self._criteria.T
+        write_table(table, self.h5file, DL1_IMAGE_STATISTICS_TABLE)
 
     def _append(self, path: str, rows: NDArray[Any]) -> None:
         self._tables[path].append(rows)
@@ -256,6 +276,7 @@ class Dl1Writer:
         rows["image_mask"] = block.mask[chosen]
         rows["is_valid"] = True
         table.append(rows)
+        self._n_images[str(tel_id)] += len(rows)
 
     def _write_reference_metadata(self) -> None:
         """Write the reference headers by which ctapipe recognises its files."""
@@ -308,8 +329,9 @@ def check_dl1(path: Path) -> dict[str, Any]:
         with tables.open_file(str(path), "r") as h5file:
             info = json.loads(bytes(h5file.get_node(INFO_NODE).read()).decode())
             _check_lengths(h5file, info)
-    except (OSError, tables.HDF5ExtError, tables.NoSuchNodeError, ValueError) as error:
-        raise InputError(f"{path} is not a complete DL1 file ({error}); delete it and run again") from error
+    except (OSError, tables.HDF5ExtError, tables.NodeError, ValueError, KeyError, TypeError) as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise InputError(f"{path} is not a complete DL1 file ({reason}); delete it and run again") from error
     return info
 
 
@@ -319,6 +341,8 @@ def _check_lengths(h5file: tables.File, info: Mapping[str, Any]) -> None:
         expected[TELESCOPE_TRIGGER] += n_events
         expected[parameters_table(int(tel_id))] = n_events
         expected[extras_table(int(tel_id))] = n_events
+    for tel_id, n_images in info["n_images"].items():
+        expected[images_table(int(tel_id))] = n_images
     for path, n_rows in expected.items():
         if (found := h5file.get_node(path).nrows) != n_rows:
             raise ValueError(f"table {path} has {found} rows instead of {n_rows}")

@@ -26,13 +26,21 @@ class ImageBlock:
         [p.e.]
     peak_time : ndarray of float32, shape=(n_events, n_pixels)
         [ns]
-    n_saturated : ndarray of int16, shape=(n_events,)
-        Saturated pixels of each event.
+    bad : ndarray of bool, shape=(n_pixels,) or (n_events, n_pixels)
+        Pixels whose own charge is not used, the same for all events or per event.
+    saturated : tuple of ndarray of int64, shape=(n_pulses,)
+        Event in the block and pixel of each saturated pulse.
     """
 
     image: NDArray[np.float32]
     peak_time: NDArray[np.float32]
-    n_saturated: NDArray[np.int16]
+    bad: NDArray[np.bool_]
+    saturated: tuple[NDArray[np.int64], NDArray[np.int64]]
+
+    @property
+    def n_saturated(self) -> NDArray[np.int16]:
+        """Number of saturated pixels of each event."""
+        return np.bincount(self.saturated[0], minlength=len(self.image)).astype(np.int16)
 
 
 class ChargeCalibrator:
@@ -88,8 +96,7 @@ class ChargeCalibrator:
         row : ndarray of int64, shape=(n_events,)
             State in force for each event.
         """
-        scale = (1 / np.where(np.isfinite(drop), drop, 1.0)).astype(np.float32)
-        per_adc = self._per_adc * scale[row]
+        per_adc = self.photoelectrons_per_adc(drop)[row]
         image = block.charge * (per_adc * np.float32(self.integration_correction))
         peak_time = block.peak_time.copy()
         bad = self._bad_pixels(block, dead, row)
@@ -102,8 +109,22 @@ class ChargeCalibrator:
         event, pixel = event[good], pixel[good]
         image[event, pixel] = block.saturated.charge[good] * per_adc[event, pixel]
         peak_time[event, pixel] = block.saturated.peak_time[good]
-        n_saturated = np.bincount(event, minlength=len(block)).astype(np.int16)
-        return ImageBlock(image, peak_time, n_saturated)
+        return ImageBlock(image, peak_time, bad, (event, pixel))
+
+    def photoelectrons_per_adc(self, drop: NDArray[np.float64]) -> NDArray[np.float32]:
+        """
+        Return the photo-electrons of one ADC count above the baseline, integration correction aside.
+
+        Parameters
+        ----------
+        drop : ndarray, shape=(n_states, 1) or (n_states, n_pixels)
+            Voltage drop; where it is unknown (NaN) none is applied.
+
+        Returns
+        -------
+        ndarray of float32, shape=(n_states, n_pixels)
+        """
+        return self._per_adc * (1 / np.where(np.isfinite(drop), drop, 1.0)).astype(np.float32)
 
     def _bad_pixels(
         self, block: ChargeBlock, dead: NDArray[np.bool_], row: NDArray[np.int64]

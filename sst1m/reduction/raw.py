@@ -13,11 +13,11 @@ from ..calib.pedestals import MonitoringRow, is_pedestal
 from ..calib.telescope import TelescopeCalibration, load_telescope_calibration
 from ..calib.vdrop import DropFlag
 from ..config import DataConfig
-from ..errors import DataQualityError, RawFileError
+from ..errors import RawFileError
 from ..image import CameraTables, parametrize_block
 from ..instrument import camera_geometry, sst1m_subarray
 from ..io.dl1 import Dl1Block, Dl1Writer
-from ..io.dl1_tables import write_observation_blocks
+from ..io.dl1_tables import observation_blocks, write_observation_blocks
 from ..io.rawfile import RawFile
 from ..pointing import Pointing, horizontal_pointing
 from ..times import ns_to_time
@@ -27,7 +27,7 @@ from .columns import EXTRA_COLUMNS, PRECISE_TIME_COLUMNS, derived_features, time
 from .identity import EventIdentity, choose_event_ids
 from .monitoring import write_pedestal_monitoring
 from .options import ReductionOptions, ReductionSummary
-from .pedestals import CalibratedBlock, calibrated_blocks
+from .pedestals import CalibratedBlock, calibrated_blocks, note_missing_pedestals
 from .pixel_charges import PixelCharges, read_pedestal_images
 from .waveforms import charge_blocks
 
@@ -49,7 +49,7 @@ class _Run:
     identity: EventIdentity
     columns: dict[str, NDArray[Any]]
     n_events: int
-    n_pedestals: int
+    pedestal: NDArray[np.bool_]
     reclean: tuple[PedestalImages, NDArray[np.int64]] | None
 
 
@@ -159,9 +159,7 @@ def _prepare(
 ) -> _Run:
     """Find out everything that the small columns of a raw file tell, for all events at once."""
     index = raw.index
-    n_pedestals = int(is_pedestal(index.event_type).sum())
-    if raw.n_events and not n_pedestals:
-        _note_missing_pedestals(raw, config)
+    note_missing_pedestals(raw, config)
     azimuth, altitude = horizontal_pointing(pointing, tel_id, index.time_ns)
     columns = time_columns(index.time_ns, date, precise=options.precise_timestamps)
     columns |= {
@@ -177,20 +175,8 @@ def _prepare(
         identity=choose_event_ids(index.array_event_number, index.event_number),
         columns=columns,
         n_events=raw.n_events,
-        n_pedestals=n_pedestals,
+        pedestal=is_pedestal(index.event_type),
         reclean=_reclean_states(config, options, index.time_ns),
-    )
-
-
-def _note_missing_pedestals(raw: RawFile, config: DataConfig) -> None:
-    """Without pedestals fail or fall back, as the configuration says, never in silence."""
-    if config.ImageProcessor.ImageCleanerSST.no_pedestal_fallback == "error":
-        raise DataQualityError(
-            f"{raw.path} has no pedestal events (type 8); set no_pedestal_fallback of ImageCleanerSST to "
-            "constant_thresholds to reduce it without voltage-drop correction and with constant thresholds"
-        )
-    log.warning(
-        "%s has no pedestal events: no voltage-drop correction, constant picture thresholds", raw.path.name
     )
 
 
@@ -229,7 +215,7 @@ def _reduce(
         extra_columns=extra,
     ) as writer:
         finish = _BlockFinisher(run, tables, writer, counts, pixel_charges)
-        for block in calibrated_blocks(blocks, run.config, calibration, charges, monitoring):
+        for block in calibrated_blocks(blocks, run.pedestal, run.config, calibration, charges, monitoring):
             finish(block)
             if progress:
                 progress(block.rows.stop, run.n_events)
@@ -334,19 +320,23 @@ def _write_run_tables(
     """Write what describes the run as a whole: observation, pointing, pedestals."""
     time_ns = raw.index.time_ns
     start, stop = (int(time_ns.min()), int(time_ns.max())) if run.n_events else (0, 0)
-    write_observation_blocks(
-        writer.table_writer,
+    blocks = observation_blocks(
         obs_id=obs_id,
         ra_deg=pointing.ra_deg,
         dec_deg=pointing.dec_deg,
         start=ns_to_time(start),
         duration_s=(stop - start) / 1e9,
     )
-    if run.n_events:
-        # one point per second, and one beyond each end, so that every event lies between two points
-        grid = np.arange(start - 1_000_000_000, stop + 2_000_000_000, 1_000_000_000)
-        writer.write_pointing(run.tel_id, grid, *horizontal_pointing(pointing, run.tel_id, grid))
+    write_observation_blocks(writer.table_writer, *blocks)
+    grid = _pointing_times(time_ns)
+    writer.write_pointing(run.tel_id, grid, *horizontal_pointing(pointing, run.tel_id, grid))
     write_pedestal_monitoring(writer, run.tel_id, monitoring)
+
+
+def _pointing_times(time_ns: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the full seconds around the events, so that every event lies between two of them."""
+    seconds = np.unique(time_ns // 1_000_000_000)
+    return np.unique((seconds[:, np.newaxis] + np.arange(-1, 3)).ravel()) * 1_000_000_000
 
 
 def _info(
@@ -358,13 +348,14 @@ def _info(
     obs_id: int,
 ) -> dict[str, Any]:
     """Return the facts of a run that do not follow from its events."""
-    no_pedestals = run.n_events > 0 and run.n_pedestals == 0
+    n_pedestals = int(np.count_nonzero(run.pedestal))
+    no_pedestals = run.n_events > 0 and n_pedestals == 0
     return {
         "input": raw.path.name,
         "obs_id": obs_id,
         "tel_ids": [run.tel_id],
         "n_events": run.n_events,
-        "n_pedestal": run.n_pedestals,
+        "n_pedestal": n_pedestals,
         "event_id_source": run.identity.source,
         "event_id_reason": run.identity.reason,
         "pedestal_fallback": "constant_thresholds" if no_pedestals else None,

@@ -12,10 +12,10 @@ from ..errors import DataQualityError
 from ..image import SaturatedPulses, extract_block, find_saturated_pulses
 from ..io.rawfile import RawBlock, RawFile
 
-__all__ = ["BLOCK_EVENTS", "ChargeBlock", "charge_blocks"]
+__all__ = ["BLOCK_EVENTS", "ChargeBlock", "charge_blocks", "in_camera_order"]
 
-#: Events per block: 66 MB of samples, small enough for the memory of a farm's core.
-BLOCK_EVENTS = 512
+#: Events per block: 33 MB of samples, read into the same memory again and again.
+BLOCK_EVENTS = 256
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ class ChargeBlock:
         )
 
 
-def _in_camera_order(block: RawBlock, channel: NDArray[np.int64]) -> RawBlock:
+def in_camera_order(block: RawBlock, channel: NDArray[np.int64]) -> RawBlock:
     """Relabel read-out channels as pixels of the camera, where modules were wrongly cabled."""
     if np.array_equal(channel, np.arange(len(channel))):
         return block
@@ -123,10 +123,10 @@ def charge_blocks(raw: RawFile, config: DataConfig, channel: NDArray[np.int64]) 
     DataQualityError
         No pixel of a block has a baseline.
     """
-    for block in raw.blocks(BLOCK_EVENTS):
+    for block in raw.blocks(BLOCK_EVENTS, reuse_buffers=True):
         if len(block) and not np.isfinite(block.baseline).any():
             raise DataQualityError(
                 f"{raw.path}: events {block.first} to {block.first + len(block) - 1} have no baselines, "
                 "so charges cannot be measured; exclude the run in corrections.ecsv"
             )
-        yield _extract(_in_camera_order(block, channel), config)
+        yield _extract(in_camera_order(block, channel), config)

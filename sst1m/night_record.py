@@ -1,0 +1,219 @@
+"""Keeps the manifest of a night up to date with the disk, and closes the night when nothing is left to do."""
+
+import json
+import logging
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from sst1m.checkpoint import explained_write_errors, held_lock, sweep_parts, write_atomically, write_json
+from sst1m.corrections import corrections_digest
+from sst1m.errors import Sst1mError
+from sst1m.layout import NightLayout
+from sst1m.manifest import STATES, Manifest, read_manifest
+from sst1m.names import RawName
+from sst1m.night_scan import NightRequest, list_raw_files, night_signature, scan_night
+from sst1m.provenance import read_provenance, software_versions, utc_now
+from sst1m.runstate import clear_failures, remove_stale_products, with_states
+
+__all__ = [
+    "LEVELS",
+    "NightPlan",
+    "close_night",
+    "is_closed",
+    "make_manifest",
+    "refresh_manifest",
+    "retry_quarantined",
+]
+
+LEVELS = ("dl1",)
+"""Data levels up to which a night can be processed, in their order."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class NightPlan:
+    """
+    What is asked of a night.
+
+    Parameters
+    ----------
+    request : NightRequest
+        Raw files and paths.
+    until : str
+        Data level up to which the night is to be processed, one of `LEVELS`.
+    config_digest : str
+        Digest of the configuration file's bytes.
+    options : mapping
+        Options that change what products contain.
+    """
+
+    request: NightRequest
+    until: str
+    config_digest: str
+    options: Mapping[str, object]
+
+    @property
+    def night(self) -> NightLayout:
+        """Paths of the night."""
+        return self.request.night
+
+
+def _raw_directories(request: NightRequest) -> dict[int, Path]:
+    return {tel_id: request.raw_directory(tel_id) for tel_id in request.tel_ids}
+
+
+def make_manifest(request: NightRequest) -> Manifest:
+    """
+    Scan the raw files of a night, remove products that no longer belong to them, and write the manifest.
+
+    Raises
+    ------
+    InputError
+        If the night has no raw files.
+    ConfigError
+        If the corrections are not valid.
+    OutputError
+        If the night's directory cannot be written.
+    """
+    manifest = scan_night(request)
+    with held_lock(request.night.locks / "night.lock"):
+        sweep_parts(request.night.manifest)
+        for line in remove_stale_products(request.night, manifest.rows):
+            log.warning("%s", line)
+            _note(request.night, line)
+        manifest = with_states(manifest, request.night, _raw_directories(request))
+        write_atomically(request.night.manifest, manifest.text().encode())
+    return manifest
+
+
+def refresh_manifest(request: NightRequest) -> Manifest:
+    """Bring the states of all runs in the manifest up to date with the disk, and return it."""
+    night = request.night
+    with held_lock(night.locks / "night.lock"):
+        sweep_parts(night.manifest)
+        known = read_manifest(night.manifest)
+        if known is None:
+            known = scan_night(request)
+        manifest = with_states(known, night, _raw_directories(request))
+        text = manifest.text().encode()
+        if not night.manifest.exists() or night.manifest.read_bytes() != text:
+            write_atomically(night.manifest, text)
+    return manifest
+
+
+def _note(night: NightLayout, line: str) -> None:
+    """Add a line to the log of the night."""
+    with explained_write_errors(night.log), night.log.open("a", encoding="utf-8") as file:
+        file.write(f"{utc_now()} {line}\n")
+
+
+def retry_quarantined(night: NightLayout, before_ns: int) -> list[str]:
+    """
+    Take runs out of quarantine, so that they are reduced again.
+
+    Parameters
+    ----------
+    night : NightLayout
+        Paths of the night.
+    before_ns : int
+        Only records older than this [ns, unix]: what the present call has put there stays.
+
+    Returns
+    -------
+    list of str
+        Names of the raw files.
+    """
+    cleared = []
+    for path in sorted((night.root / "quarantine").glob("*.json")):
+        record = read_provenance(path) or {}
+        file, time_ns = record.get("file"), record.get("time_ns")
+        if not isinstance(file, str) or not isinstance(time_ns, int) or time_ns >= before_ns:
+            continue
+        try:
+            name = RawName.parse(file)
+        except Sst1mError:
+            continue
+        with held_lock(night.lock(name)), explained_write_errors(path):
+            clear_failures(night, name)
+        cleared.append(file)
+    return cleared
+
+
+def close_night(plan: NightPlan, manifest: Manifest, fingerprint: str) -> bool:
+    """
+    Write the closing record of a night, also of one that is not finished.
+
+    Parameters
+    ----------
+    plan : NightPlan
+        What was asked.
+    manifest : Manifest
+        Present states.
+    fingerprint : str
+        Fingerprint of the configuration.
+
+    Returns
+    -------
+    bool
+        Whether the night is complete: every run is done or rightly skipped.
+    """
+    counts = manifest.counts()
+    complete = not manifest.in_state("quarantined", "waiting")
+    done = manifest.in_state("done")
+    content: dict[str, object] = {
+        "night": f"{manifest.date:%Y-%m-%d}",
+        "until": plan.until,
+        "complete": complete,
+        "closed": utc_now(),
+        "signature": manifest.signature,
+        "config": {"fingerprint": fingerprint, "file_sha256": plan.config_digest},
+        "options": dict(plan.options),
+        "telescopes": {
+            str(tel_id): {
+                "raw_directory": str(plan.request.raw_directory(tel_id)),
+                "files": sum(counts.get(tel_id, Counter()).values()),
+                **{state: counts.get(tel_id, Counter())[state] for state in STATES},
+                "n_events": sum(row.n_events or 0 for row in done if row.tel == tel_id),
+            }
+            for tel_id in plan.request.tel_ids
+        },
+        "problems": [
+            {"tel": row.tel, "run": row.run, "file": row.file, "state": row.state, "reason": row.reason}
+            for row in manifest.in_state("quarantined", "waiting")
+        ],
+        "products": [row.product for row in done],
+        "software": software_versions(),
+    }
+    with held_lock(plan.night.locks / "night.lock"):
+        sweep_parts(plan.night.record)
+        write_json(plan.night.record, content)
+    return complete
+
+
+def is_closed(plan: NightPlan) -> bool:
+    """
+    Whether the night was closed as complete and nothing has changed since.
+
+    This costs a listing of the raw directories and one look at each product; nothing heavy is imported.
+    """
+    try:
+        record = json.loads(plan.night.record.read_text())
+        return (
+            record["complete"] is True
+            and LEVELS.index(record["until"]) >= LEVELS.index(plan.until)
+            and record["config"]["file_sha256"] == plan.config_digest
+            and record["options"] == dict(plan.options)
+            and record["signature"] == _present_signature(plan.request)
+            and plan.night.manifest.exists()
+            and all((plan.night.root / product).exists() for product in record["products"])
+        )
+    except (OSError, ValueError, KeyError, TypeError, Sst1mError):
+        # Whatever is wrong with the record or the raw files comes to light when the night is done anew.
+        return False
+
+
+def _present_signature(request: NightRequest) -> str:
+    return night_signature(list_raw_files(request), corrections_digest(request.night.corrections), {})

@@ -1,0 +1,106 @@
+"""What all tasks of a night share: the paths of the site, the configuration, and an orderly start."""
+
+import hashlib
+import multiprocessing
+import os
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import luigi
+
+from sst1m.errors import ConfigError
+from sst1m.isolation import die_with_parent
+from sst1m.layout import NightLayout
+from sst1m.night_scan import NightRequest
+from tasks.console import set_traceback_file, start_console
+from tasks.parameters import NightParameter, night_options, site_path, telescope_ids
+
+if TYPE_CHECKING:
+    from sst1m.config import AnalysisConfig
+
+__all__ = ["CALL_STARTED_NS", "NightTask", "load_site_config"]
+
+CALL_STARTED_NS = time.time_ns()
+"""When the present command began; forked workers inherit it."""
+
+_MAIN_PID = os.getpid()
+
+
+class NightTask(luigi.Task):
+    """A task that belongs to a night."""
+
+    date = NightParameter(description="evening of the night")
+
+    @property
+    def label(self) -> str:
+        """How messages call this task."""
+        return f"{self.task_family} {self.date:%Y-%m-%d}"
+
+    @property
+    def night(self) -> NightLayout:
+        """Paths of the night."""
+        return NightLayout(site_path("ana_dir"), self.date)
+
+    @property
+    def request(self) -> NightRequest:
+        """Which raw files make the night."""
+        return NightRequest(
+            root_dir=site_path("root_dir"),
+            night=self.night,
+            tel_ids=telescope_ids(),
+            settle_minutes=night_options().settle_minutes,
+        )
+
+    def start(self) -> None:
+        """Begin the work: console, file for tracebacks, and an end together with luigi's."""
+        start_console()
+        set_traceback_file(self.night.log)
+        if multiprocessing.parent_process() is not None and os.getppid() == _MAIN_PID:
+            # A worker process of luigi: a luigi that was killed must not leave it at work.
+            die_with_parent(_MAIN_PID)
+
+
+def config_digest() -> str:
+    """
+    Return the sha256 of the configuration file's bytes: equal bytes need not be read again.
+
+    Raises
+    ------
+    ConfigError
+        If the file cannot be read.
+    """
+    path = site_path("config_file")
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise ConfigError(f"[site] config_file = {path}: cannot be read ({error.strerror})") from None
+
+
+_configs: dict[tuple[Path, str], "AnalysisConfig"] = {}
+
+
+def load_site_config() -> "AnalysisConfig":
+    """
+    Read the configuration that ``[site] config_file`` names, once per process.
+
+    Raises
+    ------
+    ConfigError
+        If it is not valid, or is one of simulations.
+    """
+    from sst1m.config import load_config
+
+    key = (site_path("config_file"), config_digest())
+    if key not in _configs:
+        config = load_config(key[0])
+        if config.kind != "data":
+            raise ConfigError(f"{key[0]}: is a configuration of simulations; a night needs one of data")
+        _configs[key] = config
+    return _configs[key]
+
+
+def product_options() -> dict[str, object]:
+    """Return the options of ``[night]`` that change what products contain."""
+    options = night_options()
+    return {"precise_timestamps": options.precise_timestamps, "px_charges": options.px_charges}

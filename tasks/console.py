@@ -1,0 +1,179 @@
+"""What the observer sees: one line per event, no tracebacks for what can be explained, a table at the end."""
+
+import atexit
+import logging
+import multiprocessing
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+
+from luigi.cmdline_parser import CmdlineParser
+from luigi.parameter import ParameterException
+from luigi.task_register import TaskClassException
+
+from sst1m.errors import Sst1mError
+from sst1m.isolation import in_isolated_process
+from sst1m.manifest import STATES, Manifest, ManifestRow
+from sst1m.provenance import utc_now
+
+__all__ = ["explain_errors", "night_table", "report_at_exit", "set_traceback_file", "start_console"]
+
+_OURS = "sst1m.errors."
+_TRACEBACK = "Traceback (most recent call last)"
+_LONGEST_LIST = 20
+
+log = logging.getLogger(__name__)
+
+_traceback_files: list[Path] = []
+_reports: dict[str, Callable[[], str]] = {}
+
+
+class _OneLine(logging.Filter):
+    """Replaces the traceback of an error that explains itself by its message, in records of luigi."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        error = record.exc_info[1] if isinstance(record.exc_info, tuple) else None
+        if isinstance(error, Sst1mError | ParameterException | TaskClassException):
+            record.msg, record.args = "%s", (f"{_subject(record)}{error}",)
+            record.exc_info = record.exc_text = None
+        elif error is not None:
+            self._put_away(record, error)
+        elif isinstance(record.msg, str) and _TRACEBACK in record.msg and _OURS in record.msg:
+            # luigi formats errors of complete() and requires() into the message itself.
+            record.msg, record.args = "%s", (record.msg.rsplit(_OURS, 1)[1].split(": ", 1)[-1].strip(),)
+            record.levelno, record.levelname = logging.ERROR, "ERROR"
+        # The table at the end says it better.
+        return "is an external data dependency" not in str(record.msg)
+
+    def _put_away(self, record: logging.LogRecord, error: BaseException) -> None:
+        """Write an unexpected traceback to the log of the night, if there is one, and say where it is."""
+        text = "".join(traceback.format_exception(error))
+        for path in _traceback_files:
+            try:
+                with path.open("a", encoding="utf-8") as file:
+                    file.write(f"{utc_now()} unexpected error\n{text}")
+            except OSError:
+                continue
+            name = type(error).__name__
+            record.msg = "%s"
+            record.args = (
+                f"{_subject(record)}unexpected {name}: {error}; the traceback is in {path}, please report it",
+            )
+            record.exc_info = record.exc_text = None
+            return
+
+
+def _subject(record: logging.LogRecord) -> str:
+    """Name the task that luigi speaks of, with the parameters that a person would use."""
+    task = record.args[-1] if isinstance(record.args, tuple) and record.args else None
+    label = getattr(task, "label", None)
+    return f"{label}: " if isinstance(label, str) else ""
+
+
+def set_traceback_file(path: Path) -> None:
+    """Name the file that takes the tracebacks of unexpected errors of the tasks that follow."""
+    _traceback_files[:] = [path]
+
+
+def explain_errors() -> None:
+    """Let luigi's messages and the interpreter's last words be one line where the error explains itself."""
+    logger = logging.getLogger("luigi-interface")
+    if not any(isinstance(known, _OneLine) for known in logger.filters):
+        logger.addFilter(_OneLine())
+        sys.excepthook = _last_words
+
+
+def _last_words(kind: type[BaseException], error: BaseException, where: TracebackType | None) -> None:
+    if isinstance(error, KeyboardInterrupt):
+        sys.stderr.write("interrupted; the same command goes on from here\n")
+    elif isinstance(error, Sst1mError | ParameterException | TaskClassException):
+        sys.stderr.write(f"ERROR: {error}\n")
+    else:
+        sys.__excepthook__(kind, error, where)
+
+
+class _NotInChild(logging.Filter):
+    """Keeps console lines out of isolated processes, where the console is the run's log, which has them."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return not in_isolated_process()
+
+
+def start_console() -> None:
+    """Show our own lines on the console, unless the site has configured logging itself."""
+    if logging.getLogger().handlers:
+        return
+    for name in ("sst1m", "tasks"):
+        logger = logging.getLogger(name)
+        if not logger.handlers:
+            handler = logging.StreamHandler()
+            handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
+            handler.addFilter(_NotInChild())
+            logger.addHandler(handler)
+            logger.setLevel(logging.INFO)
+            logger.propagate = False
+
+
+def night_table(manifest: Manifest, path: Path) -> str:
+    """
+    Return the state of a night as a table for people.
+
+    Parameters
+    ----------
+    manifest : Manifest
+        The night.
+    path : Path
+        Where the manifest is.
+    """
+    counts = manifest.counts()
+    total = sum(sum(of_tel.values()) for of_tel in counts.values())
+    finished = "complete" if not manifest.in_state("quarantined", "waiting") else "not complete"
+    lines = [f"night {manifest.date:%Y-%m-%d}: {finished}, {total} raw files"]
+    lines.append(f"  {'telescope':<10}" + "".join(f"{state:>13}" for state in STATES))
+    lines += [
+        f"  {tel_id:<10}" + "".join(f"{of_tel[state]:>13}" for state in STATES)
+        for tel_id, of_tel in sorted(counts.items())
+    ]
+    open_rows = manifest.in_state("quarantined", "waiting")
+    lines += [f"  {row.state}: tel {row.tel} {row.file}: {_brief(row)}" for row in open_rows[:_LONGEST_LIST]]
+    if len(open_rows) > _LONGEST_LIST:
+        lines.append(f"  and {len(open_rows) - _LONGEST_LIST} more")
+    lines.append(f"  manifest: {path}")
+    return "\n".join(lines)
+
+
+def _brief(row: ManifestRow) -> str:
+    """Return the reason without the path of the raw file, which the line names already."""
+    path, separator, rest = row.reason.partition(f"/{row.file}: ")
+    return rest if separator and " " not in path else row.reason
+
+
+def report_at_exit(key: str, report: Callable[[], str]) -> None:
+    """
+    Show a report when the command ends, however far it came; only where a person has started the command.
+
+    Parameters
+    ----------
+    key : str
+        Reports of the same key are shown once.
+    report : callable
+        Returns the text; an empty one is not shown.
+    """
+    if CmdlineParser.get_instance() is None or multiprocessing.parent_process() is not None:
+        return
+    start_console()
+    if not _reports:
+        atexit.register(_show_reports)
+    _reports.setdefault(key, report)
+
+
+def _show_reports() -> None:
+    for report in _reports.values():
+        try:
+            text = report()
+        except (Sst1mError, OSError) as error:
+            text = f"no summary: {error}"
+        for line in text.splitlines():
+            log.info("%s", line)
