@@ -196,7 +196,7 @@ def _median_of_good(values: NDArray[np.float64], good: NDArray[np.bool_]) -> NDA
     whole = np.isfinite(chosen).all(axis=1)
     if chosen.shape[1]:
         # np.median would look for NaN once more, at six times the cost
-        middle = [(chosen.shape[1] - 1) // 2, chosen.shape[1] // 2]
+        middle = sorted({(chosen.shape[1] - 1) // 2, chosen.shape[1] // 2})
         median[whole] = np.partition(chosen[whole], middle, axis=1)[:, middle].mean(axis=1)
     for state in np.flatnonzero(~whole & np.isfinite(chosen).any(axis=1)):
         median[state] = np.nanmedian(chosen[state])
