@@ -191,9 +191,11 @@ def _end(code: int) -> NoReturn:
 
 def _portable(error: BaseException) -> BaseException:
     """Return the error in a form that survives the way to the parent."""
+    error.__traceback__ = None
     try:
-        error.__traceback__ = None
-        copy = pickle.loads(pickle.dumps(error))  # noqa: S301 - our own object, to see whether it comes back
+        # It is made anew on the other side from its class and arguments.
+        pickle.dumps(error)
+        copy = type(error)(*error.args)
     except Exception:  # noqa: BLE001 - whatever a foreign exception class does in there, its text is enough
         copy = None
     return error if type(copy) is type(error) else RuntimeError(f"{type(error).__name__}: {error}")

@@ -4,7 +4,7 @@ import datetime
 import json
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -144,7 +144,7 @@ class Manifest:
             "copying": json.dumps(self.copying, sort_keys=True),
             "recheck_after_ns": self.recheck_after_ns or 0,
         }
-        return ecsv_text(COLUMNS, (asdict(row) for row in self.rows), meta)
+        return ecsv_text(COLUMNS, (vars(row) for row in self.rows), meta)
 
 
 def read_manifest(path: Path) -> Manifest | None:

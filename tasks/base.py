@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import luigi
 
+from sst1m.analysis_root import claim_analysis_root
 from sst1m.errors import ConfigError
 from sst1m.isolation import die_with_parent
 from sst1m.layout import NightLayout
@@ -51,6 +52,19 @@ class NightTask(luigi.Task):
             tel_ids=telescope_ids(),
             settle_minutes=night_options().settle_minutes,
         )
+
+    def claim_root(self) -> "AnalysisConfig":
+        """
+        Bind the analysis root to the site's configuration, and return that.
+
+        Raises
+        ------
+        ConfigError
+            If the root holds products of another one.
+        """
+        config = load_site_config()
+        claim_analysis_root(self.night.ana_dir, config.fingerprint(), config.canonical(), product_options())
+        return config
 
     def start(self) -> None:
         """Begin the work: console, file for tracebacks, and an end together with luigi's."""

@@ -19,6 +19,8 @@ _DEFAULTS = {
     "core": {"local_scheduler": "true", "no_lock": "true", "log_level": "WARNING"},
     # A file that arrives meanwhile is found by RunNight itself; luigi would call it a failed dependency.
     "worker": {"check_complete_on_run": "true", "check_unfulfilled_deps": "false"},
+    # A manifest that a new raw file has made old is due again at once; for ten seconds luigi would only spin.
+    "scheduler": {"stable_done_cooldown_secs": "0"},
     "retcode": {
         "already_running": "10",
         "missing_data": "20",

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import luigi
 
-from sst1m.analysis_root import check_analysis_root, claim_analysis_root
+from sst1m.analysis_root import check_analysis_root
 from sst1m.errors import ConfigError, InputError, Sst1mError
 from sst1m.manifest import Manifest, ManifestRow, read_manifest
 from sst1m.night_record import (
@@ -23,7 +23,7 @@ from sst1m.night_scan import is_current
 from tasks.base import CALL_STARTED_NS, NightTask, config_digest, load_site_config, product_options
 from tasks.console import night_table, report_at_exit
 from tasks.luigi_cfg import check_luigi_cfg
-from tasks.parameters import site_paths
+from tasks.parameters import site_paths, telescope_ids
 from tasks.reduction import CalibrateRun
 
 __all__ = ["AwaitedRun", "NightManifest", "RunNight"]
@@ -62,8 +62,7 @@ class NightManifest(NightTask):
     def run(self) -> None:
         """Scan the raw files."""
         self.start()
-        config = load_site_config()
-        claim_analysis_root(self.night.ana_dir, config.fingerprint(), config.canonical(), product_options())
+        self.claim_root()
         manifest = make_manifest(self.request)
         for tel_id in self.request.tel_ids:
             files = sum(row.tel == tel_id for row in manifest.rows)
@@ -130,6 +129,7 @@ class RunNight(NightTask):
         if self.until not in LEVELS:
             raise ConfigError(f"--until {self.until}: this version can reach {', '.join(LEVELS)}")
         site_paths("root_dir", "ana_dir", "config_file")
+        telescope_ids()
         config = load_site_config()
         check_analysis_root(self.night.ana_dir, config.fingerprint(), config.canonical(), product_options())
         self._take_out_of_quarantine()
@@ -166,11 +166,12 @@ class RunNight(NightTask):
     def run(self) -> Iterator[list[luigi.Task]]:
         """Reduce what the manifest lists, look for what has arrived meanwhile, and close the night."""
         self.start()
+        config = self.claim_root()
         self._take_out_of_quarantine()
         yield [self._scan()]
         yield list(self._runs(read_manifest(self.night.manifest)))
         manifest = refresh_manifest(self.request)
-        if close_night(self.plan, manifest, load_site_config().fingerprint()):
+        if close_night(self.plan, manifest, config.fingerprint()):
             return
         if quarantined := manifest.in_state("quarantined"):
             names = ", ".join(f"tel {row.tel} {row.file}" for row in quarantined[:3])

@@ -1,5 +1,6 @@
 """From one raw file to one product."""
 
+import contextlib
 import logging
 import os
 import time
@@ -85,9 +86,13 @@ class CalibrateRun(NightTask):
         """Reduce the run; then bring the manifest up to date, also after a failure."""
         self.start()
         try:
-            outcome = reduce_night_run(self.job, load_site_config(), on_progress=self._report)
-        finally:
-            manifest = refresh_manifest(self.request)
+            outcome = reduce_night_run(self.job, self.claim_root(), on_progress=self._report)
+        except (Exception, KeyboardInterrupt):
+            # Whatever is wrong with the disk now, the first error is the one that counts.
+            with contextlib.suppress(Sst1mError):
+                refresh_manifest(self.request)
+            raise
+        manifest = refresh_manifest(self.request)
         if outcome is not None:
             self._tell(outcome, manifest)
 

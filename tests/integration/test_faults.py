@@ -156,8 +156,24 @@ def test_a_file_that_arrives_while_the_night_runs_is_reduced_in_the_same_call(ma
     while not made_night.layout.manifest.exists() and time.monotonic() < deadline:
         time.sleep(0.005)
     made_night.add(21, 2)
+    start = time.monotonic()
     assert command.wait() == 0, command.text()
+    assert time.monotonic() - start < 9, "luigi does not wait before it runs the manifest a second time"
     assert made_night.row(21, 2)["state"] == "done"
+
+
+def test_a_file_that_changes_while_the_night_runs_is_reduced_again_in_the_same_call(made_night, warm):
+    made_night.add(21, 1)
+    made_night.add(21, 2)
+    command = warm(made_night)
+    deadline = time.monotonic() + 60
+    while not made_night.products() and time.monotonic() < deadline:
+        time.sleep(0.005)
+    os.utime(made_night.path(21, 1))
+    assert command.wait() == 0, command.text()
+    provenance = json.loads(made_night.products()[0].with_suffix(".json").read_text())
+    assert provenance["run"]["mtime_ns"] == made_night.path(21, 1).stat().st_mtime_ns
+    assert warm(made_night).wait() == 0
 
 
 def test_a_missing_calibration_file_fails_one_telescope_and_is_no_property_of_the_raw_file(

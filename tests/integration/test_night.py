@@ -192,6 +192,7 @@ def test_pedestal_charges_stand_beside_the_product(made_night, warm):
     assert product.with_name("SST1M1_20240304_0001_W1_pedestal_hist.h5").stat().st_size > 0
 
 
+@pytest.mark.slow
 def test_forked_workers_share_what_the_first_process_has_loaded(make_night):
     night = make_night()
     for run in (1, 2):

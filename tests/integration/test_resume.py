@@ -84,6 +84,7 @@ def finish_and_compare(night, warm, undisturbed_night, differing_tables) -> None
     assert {row["state"] for row in night.manifest().values()} == {"done"}
 
 
+@pytest.mark.slow
 def test_killed_at_any_moment_the_same_command_finishes_the_night(
     undisturbed, make_night, warm, differing_tables
 ):
@@ -132,15 +133,16 @@ def test_a_kill_between_side_file_and_product_shows_no_product(
     finish_and_compare(night, warm, undisturbed[0], differing_tables)
 
 
-def test_a_killed_command_leaves_no_process_at_work(made_night, warm):
+@pytest.mark.parametrize("n_workers", [1, 2])
+def test_a_killed_command_leaves_no_process_at_work(made_night, warm, n_workers):
     night = filled(made_night)
-    command = warm(night)
+    command = warm(night, "--workers", str(n_workers))
     deadline = time.monotonic() + 60
     while not list(night.ana.glob("*/*/cs*/dl1/.*.part.h5")) and time.monotonic() < deadline:
         time.sleep(0.005)
     part = next(night.ana.glob("*/*/cs*/dl1/.*.part.h5"))
-    children = children_of(command.pid)
-    assert children, "the reduction runs in a process of its own"
+    children = descendants_of(command.pid)
+    assert len(children) >= (1 if n_workers == 1 else 3), "reductions run in processes of their own"
     command.kill()
     command.wait()
     deadline = time.monotonic() + 5
@@ -152,9 +154,10 @@ def test_a_killed_command_leaves_no_process_at_work(made_night, warm):
     assert part.stat().st_size == size
 
 
-def children_of(pid: int) -> list[int]:
+def descendants_of(pid: int) -> list[int]:
     with open(f"/proc/{pid}/task/{pid}/children") as file:
-        return [int(word) for word in file.read().split()]
+        children = [int(word) for word in file.read().split()]
+    return children + [below for child in children for below in descendants_of(child)]
 
 
 def is_alive(pid: int) -> bool:
