@@ -190,8 +190,8 @@ class Dl1Writer:
         ----------
         info : mapping
             Counts, sources and versions; anything that JSON can hold. ``n_events_written`` (array events)
-            and ``n_telescope_events`` (by telescope) are what `check_dl1` compares the tables with; the number
-            of images by telescope is added for the same purpose.
+            and ``n_telescope_events`` (by telescope) are what `check_dl1` compares the tables with;
+            the number of images by telescope is added for the same purpose.
         """
         self._write_image_statistics()
         text = json.dumps(dict(info) | {"n_images": self._n_images}, sort_keys=True, default=str)

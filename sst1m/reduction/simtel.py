@@ -1,8 +1,12 @@
 """Reduction of sim_telarray files: ctapipe reads and calibrates, our kernels clean and parametrise."""
 
+import contextlib
 import itertools
 import json
 import logging
+import struct
+import warnings
+import zlib
 from collections.abc import Callable, Iterator
 from importlib.resources import files
 from pathlib import Path
@@ -62,13 +66,31 @@ class _RunKey(Container):
     obs_id = Field(0, "Simulation Run Identifier")
 
 
+@contextlib.contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """Turn all that the reader of sim_telarray files says about damaged ones into one error."""
+    try:
+        with warnings.catch_warnings():
+            # the reader only warns, and drops the rest of the file
+            warnings.filterwarnings(
+                "error", message="File seems to be truncated|Compressed file ended|.*[Ii]ncomplete"
+            )
+            yield
+    except (OSError, EOFError, ValueError, LookupError, AttributeError, UserWarning) as error:
+        raise InputError(f"{path} cannot be read as a sim_telarray file ({error}); replace it") from error
+    except (StopIteration, struct.error, zlib.error) as error:
+        raise InputError(
+            f"{path} is no whole sim_telarray file ({error or 'it ends early'}); replace it"
+        ) from error
+
+
 def _open(path: Path, config: McConfig) -> SimTelEventSource:
     """Open the SST-1M telescopes of a file, with the effective focal length where the file knows it."""
-    try:
-        with SimTelEventSource(str(path), focal_length_choice=FocalLengthKind.EQUIVALENT) as probe:
-            telescopes = probe.subarray.tel
-    except (OSError, EOFError, StopIteration, ValueError, AttributeError) as error:
-        raise InputError(f"{path} cannot be read as a sim_telarray file ({error}); replace it") from error
+    with (
+        _reading(path),
+        SimTelEventSource(str(path), focal_length_choice=FocalLengthKind.EQUIVALENT) as probe,
+    ):
+        telescopes = probe.subarray.tel
     tel_ids = {
         tel_id
         for tel_id, telescope in telescopes.items()
@@ -82,7 +104,8 @@ def _open(path: Path, config: McConfig) -> SimTelEventSource:
         )
     effective = all(np.isfinite(telescopes[t].optics.effective_focal_length.value) for t in tel_ids)
     choice = FocalLengthKind.EFFECTIVE if effective else FocalLengthKind.EQUIVALENT
-    return SimTelEventSource(str(path), focal_length_choice=choice, allowed_tels=tel_ids)
+    with _reading(path):
+        return SimTelEventSource(str(path), focal_length_choice=choice, allowed_tels=tel_ids)
 
 
 def _efficiency_names(source: SimTelEventSource) -> set[str]:
@@ -191,7 +214,12 @@ def _events(
     source: SimTelEventSource, calibrate: CameraCalibrator, pde: dict[int, float]
 ) -> Iterator[ArrayEventContainer]:
     """Yield calibrated events, waveforms divided by the PDE factor."""
-    for event in source:
+    events = iter(source)
+    while True:
+        with _reading(source.input_url):
+            event = next(events, None)
+        if event is None:
+            return
         for tel_id, r1 in event.r1.tel.items():
             if pde[tel_id] != 1.0:
                 r1.waveform = r1.waveform / np.float32(pde[tel_id])

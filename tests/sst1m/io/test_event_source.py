@@ -166,7 +166,12 @@ def test_ctapipes_nsb_cleaner_follows_our_pedestals(open_source, run_21):
         calibrate(event)
         n_pixels = []
         for factor in (2.5, 2500.0):
-            settings = {"picture_threshold_pe": 8.0, "boundary_threshold_pe": 4.0, "pedestal_factor": factor}
+            settings = {
+                "picture_threshold_pe": 8.0,
+                "boundary_threshold_pe": 4.0,
+                "pedestal_factor": factor,
+                "bright_cleaning_threshold": None,
+            }
             clean = NSBImageCleaner(source.subarray, config=Config({"NSBImageCleaner": settings}))
             dl1, camera = event.dl1.tel[21], event.monitoring.tel[21].camera
             n_pixels.append(int(clean(21, dl1.image, dl1.peak_time, monitoring=camera).sum()))

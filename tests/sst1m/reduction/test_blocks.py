@@ -18,14 +18,14 @@ def short_rings():
         patch.setattr(
             definition.PedestalTracker.__init__,
             "__kwdefaults__",
-            {"sample_ring": 6, "image_ring": 9, "n_pixels": 1296},
+            definition.PedestalTracker.__init__.__kwdefaults__ | {"sample_ring": 6, "image_ring": 9},
         )
         yield
 
 
 @pytest.fixture(scope="module")
 def long_run(make_run, tmp_path_factory):
-    """A run whose pedestals have a saturated pulse, missing pixels and a rising background."""
+    """A run with saturated pulses and missing pixels, in its pedestals too."""
     directory = tmp_path_factory.mktemp("long")
     return make_run(
         directory / "SST1M1_20250115_0013.fits.fz",
