@@ -2,7 +2,7 @@
 
 from .cleaning import CleaningOptions, clean_block
 from .columns import PARAMETER_COLUMNS, ParameterColumn
-from .extraction import ExtractedBlock, extract_block, extract_waveforms, sample_statistics
+from .extraction import ExtractedBlock, extract_block
 from .interpolation import interpolate_bad_pixels
 from .parameters import parametrize_block
 from .saturation import SaturatedPulses, find_saturated_pulses
@@ -17,9 +17,7 @@ __all__ = [
     "SaturatedPulses",
     "clean_block",
     "extract_block",
-    "extract_waveforms",
     "find_saturated_pulses",
     "interpolate_bad_pixels",
     "parametrize_block",
-    "sample_statistics",
 ]

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .tables import SAMPLE_WIDTH_NS, require_shape
 
-__all__ = ["ExtractedBlock", "extract_block", "extract_waveforms", "sample_statistics"]
+__all__ = ["ExtractedBlock", "extract_block"]
 
 
 class ExtractedBlock(NamedTuple):
@@ -42,21 +42,6 @@ def _peaks_of_counts(traces, order, peak):
         for i in range(trace.shape[0]):
             best = max(best, np.int32((np.int32(trace[i]) << np.int32(16)) | order[i]))
         peak[pixel] = trace.shape[0] - 1 - (best & 0xFFFF)
-
-
-@njit(fastmath={"nnan", "nsz"})
-def _peaks_of_floats(traces, peak):
-    # two reductions that both run in vector registers, where an ordinary argmax would not
-    for pixel in range(traces.shape[0]):
-        trace = traces[pixel]
-        largest = np.float32(-np.inf)
-        for i in range(trace.shape[0]):
-            largest = trace[i] if trace[i] > largest else largest
-        none = np.int32(trace.shape[0])
-        first = none
-        for i in range(trace.shape[0]):
-            first = min(first, np.int32(i) if trace[i] == largest else none)
-        peak[pixel] = first if first < none else 0
 
 
 @njit(error_model="numpy")
@@ -92,41 +77,6 @@ def _extract_counts(samples, baseline, window, sample_width, charge, peak_time, 
         _integrate(samples[k], baseline[k], peaks, window, sample_width, charge[k], peak_time[k], maximum[k])
 
 
-@njit(cache=True, nogil=True)
-def _extract_floats(waveforms, window, sample_width, charge, peak_time, maximum):
-    level = np.zeros(waveforms.shape[1], dtype=np.float32)
-    peaks = np.empty(waveforms.shape[1], dtype=np.int32)
-    for k in range(waveforms.shape[0]):
-        _peaks_of_floats(waveforms[k], peaks)
-        _integrate(waveforms[k], level, peaks, window, sample_width, charge[k], peak_time[k], maximum[k])
-
-
-@njit
-def _moments(traces, mean, std):
-    n_samples = traces.shape[1]
-    for pixel in range(traces.shape[0]):
-        trace = traces[pixel]
-        # in integers, so that the difference of the large sums below is exact
-        total, squares = np.int32(0), np.int64(0)
-        for i in range(trace.shape[0]):
-            value = np.int32(trace[i])
-            total = np.int32(total + value)
-            squares += np.int64(np.int32(value * value))
-        mean[pixel] = total / n_samples
-        variance = np.float64(n_samples * squares - np.int64(total) * total)
-        std[pixel] = np.sqrt(variance) / n_samples
-
-
-@njit(cache=True, nogil=True)
-def _sample_moments(samples, mean, std):
-    for k in range(samples.shape[0]):
-        _moments(samples[k], mean[k], std[k])
-
-
-def _empty_block(shape: tuple[int, ...]) -> ExtractedBlock:
-    return ExtractedBlock(*(np.empty(shape, dtype=np.float32) for _ in range(3)))
-
-
 def extract_block(
     samples: NDArray[np.int16], baseline: ArrayLike, *, window_shift: int = 3, window_width: int = 7
 ) -> ExtractedBlock:
@@ -150,47 +100,8 @@ def extract_block(
     in the waveform: integration correction, photo-electron conversion and voltage drop are factors of it.
     """
     samples = np.ascontiguousarray(samples, dtype=np.int16)
-    block = _empty_block(samples.shape[:2])
+    block = ExtractedBlock(*(np.empty(samples.shape[:2], dtype=np.float32) for _ in range(3)))
     baseline = np.ascontiguousarray(baseline, dtype=np.float32)
     require_shape(samples.shape[:2], baseline=baseline)
     _extract_counts(samples, baseline, (window_shift, window_width), SAMPLE_WIDTH_NS, *block)
     return block
-
-
-def extract_waveforms(
-    waveforms: NDArray[np.float32], *, window_shift: int = 3, window_width: int = 7
-) -> ExtractedBlock:
-    """
-    Integrate the pulses of calibrated waveforms, such as simulated ones in photo-electrons.
-
-    Parameters
-    ----------
-    waveforms : ndarray of float32, shape=(n_events, n_pixels, n_samples)
-        Finite, with the baseline already subtracted.
-    window_shift, window_width : int
-        As in `extract_block`.
-    """
-    waveforms = np.ascontiguousarray(waveforms, dtype=np.float32)
-    block = _empty_block(waveforms.shape[:2])
-    _extract_floats(waveforms, (window_shift, window_width), SAMPLE_WIDTH_NS, *block)
-    return block
-
-
-def sample_statistics(samples: NDArray[np.int16]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """
-    Return mean and standard deviation of the raw samples of each pixel [ADC].
-
-    Parameters
-    ----------
-    samples : ndarray of int16, shape=(n_events, n_pixels, n_samples)
-        Raw waveforms, usually of pedestal events [ADC].
-
-    Returns
-    -------
-    mean, std : ndarray of float32, shape=(n_events, n_pixels)
-        Over the samples of the event, without Bessel's correction.
-    """
-    samples = np.ascontiguousarray(samples, dtype=np.int16)
-    mean, std = (np.empty(samples.shape[:2], dtype=np.float32) for _ in range(2))
-    _sample_moments(samples, mean, std)
-    return mean, std

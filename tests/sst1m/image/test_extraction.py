@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from ctapipe.image import LocalPeakWindowSum
 
-from sst1m.image import extract_block, extract_waveforms, sample_statistics
+from sst1m.image import extract_block
 
 TEL_ID = 21
 N_EVENTS, N_PIXELS, N_SAMPLES = 20, 1296, 50
@@ -73,17 +73,6 @@ def test_integration_correction_is_a_factor(subarray, waveforms):
     np.testing.assert_array_equal(block.peak_time, peak_time)
 
 
-def test_calibrated_waveforms_give_what_ctapipe_gives(subarray, waveforms):
-    samples, baseline = waveforms
-    good = ~np.isnan(baseline).any(axis=1)
-    in_pe = ((samples[good] - baseline[good][..., np.newaxis]) / 5.3).astype(np.float32)
-    in_pe[0, :3] = 0.0
-    in_pe[0, 1] *= -1.0
-    block = extract_waveforms(in_pe)
-    assert_same(block, *by_ctapipe(subarray, in_pe))
-    np.testing.assert_array_equal(block.maximum, in_pe.max(axis=-1))
-
-
 def test_readouts_of_other_lengths(subarray):
     rng = np.random.default_rng(3)
     for n_samples in (1, 2, 37, 64, 65, 300):
@@ -111,11 +100,3 @@ def test_result_does_not_depend_on_blocks(waveforms):
 def test_no_events():
     block = extract_block(np.zeros((0, 1296, 50), dtype=np.int16), np.zeros((0, 1296)))
     assert block.charge.shape == block.peak_time.shape == (0, 1296)
-
-
-def test_mean_and_deviation_of_samples(waveforms):
-    samples, _ = waveforms
-    mean, std = sample_statistics(samples)
-    np.testing.assert_allclose(mean, samples.mean(axis=-1), rtol=1e-6)
-    np.testing.assert_allclose(std, samples.std(axis=-1), rtol=1e-6)
-    assert (std[9] == 0).all()
