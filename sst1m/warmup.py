@@ -22,7 +22,7 @@ def preload() -> None:
         importlib.import_module(module)
 
 
-def warm_up(config: "DataConfig", calibration_dir: Path | None) -> None:
+def warm_up(config: "DataConfig", calibration_dir: Path | None, tel_id: int = 21) -> None:
     """
     Reduce a few made-up events, so that kernels, coordinates and tables of the Earth's orientation are in
     memory.
@@ -33,6 +33,8 @@ def warm_up(config: "DataConfig", calibration_dir: Path | None) -> None:
         Configuration of the runs to come.
     calibration_dir : Path or None
         Where calibration files lie that the configuration does not name.
+    tel_id : int
+        Telescope whose calibration is used, 21 or 22.
 
     Raises
     ------
@@ -44,7 +46,7 @@ def warm_up(config: "DataConfig", calibration_dir: Path | None) -> None:
     from sst1m.pointing import Pointing
     from sst1m.reduction import reduce_raw_run
 
-    name = RawName(1, datetime.date(2024, 3, 4), 0)
+    name = RawName(tel_id - 20, datetime.date(2024, 3, 4), 0)
     with tempfile.TemporaryDirectory(prefix="sst1m-") as directory:
         raw = Path(directory, str(name))
         _write_events(raw, name.tel_id)

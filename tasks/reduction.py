@@ -118,7 +118,7 @@ _warm: list[int] = []
 
 
 @CalibrateRun.event_handler(luigi.Event.DEPENDENCY_DISCOVERED)
-def _warm_up(_task: luigi.Task, _dependency: luigi.Task) -> None:
+def _warm_up(task: luigi.Task, _dependency: luigi.Task) -> None:
     """
     Load the heavy modules and kernels when the first run is about to be reduced.
 
@@ -132,7 +132,7 @@ def _warm_up(_task: luigi.Task, _dependency: luigi.Task) -> None:
     from sst1m.warmup import warm_up
 
     try:
-        warm_up(load_site_config(), optional_site_path("calibration_dir"))
+        warm_up(load_site_config(), optional_site_path("calibration_dir"), task.tel)
     except (Sst1mError, OSError) as error:
         # The runs meet the same, and there it is recorded.
         log.debug("not warmed up: %s", error)
