@@ -1,7 +1,6 @@
 """DL1 files: ctapipe's data model to the column, and every tool of ctapipe takes them."""
 
 import json
-import subprocess
 import sys
 
 import numpy as np
@@ -10,6 +9,7 @@ import tables
 from ctapipe.core import run_tool
 from ctapipe.io import EventSource, HDF5EventSource, TableLoader, metadata
 from ctapipe.io.astropy_helpers import read_table
+from ctapipe.tools import fileinfo
 from ctapipe.tools.merge import MergeTool
 from ctapipe.tools.process import ProcessorTool
 
@@ -286,12 +286,10 @@ def test_an_empty_run_can_be_merged(empty_product, product_21, tmp_path, empty_f
     assert np.isfinite(events["telescope_pointing_altitude"]).all()
 
 
-def test_fileinfo_of_ctapipe_reads_it(product_21):
-    run = subprocess.run(
-        [sys.executable, "-m", "ctapipe.tools.fileinfo", str(product_21.path)], capture_output=True, text=True
-    )
-    assert run.returncode == 0, run.stderr
-    assert "sst1m r0-dl1" in run.stdout
+def test_fileinfo_of_ctapipe_reads_it(product_21, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["ctapipe-fileinfo", str(product_21.path)])
+    fileinfo.main()
+    assert "sst1m r0-dl1" in capsys.readouterr().out
 
 
 def test_complete_products_pass_the_check(product_21, other_telescope):

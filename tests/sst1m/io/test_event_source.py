@@ -39,7 +39,7 @@ from sst1m.reduction.raw import SEED
 from sst1m.reduction.waveforms import charge_blocks
 from sst1m.simulation.raw_writer import RawWriter
 from sst1m.simulation.zfits_writer import ColumnSpec, TableSpool, write_zfits
-from sst1m.times import ns_to_time
+from sst1m.times import ns_to_time, utc_text_to_ns
 
 TAILCUTS = {
     "picture_threshold_pe": [["id", 21, 6], ["id", 22, 5.5]],
@@ -141,6 +141,18 @@ def test_known_charges_arrive_in_ctapipe(open_source, run_21):
             np.testing.assert_allclose(event.dl1.tel[21].image[usable], light[usable], atol=0.2)
             outliers = event.monitoring.tel[21].camera.coefficients.outlier_mask
             assert np.flatnonzero(outliers[0]).tolist() == [100, 700]
+
+
+def test_exchanged_modules_are_put_right(make_run, open_source, tmp_path):
+    path = tmp_path / "SST1M2_20240304_0001.fits.fz"
+    run = make_run(path, 6, tel_id=22, start_ns=utc_text_to_ns("2024-03-04T20:00:00"))
+    with open_source(run.path, skip_pedestals=True) as source:
+        calibrate = CameraCalibrator(source.subarray, config=Config(PROCESSING))
+        usable = np.ones(1296, dtype=bool)
+        usable[[100, 700]] = False
+        for event, light in zip(source, run.photoelectrons[~run.pedestal], strict=True):
+            calibrate(event)
+            np.testing.assert_allclose(event.dl1.tel[22].image[usable], light[usable], atol=0.2)
 
 
 def test_a_source_can_be_read_twice_and_in_part(open_source, run_21):

@@ -61,7 +61,7 @@ def test_nothing_depends_on_how_far_is_looked_ahead_once_the_first_pedestals_are
 
 @pytest.mark.parametrize("block_events", [7, 64])
 def test_a_short_look_ahead_does_not_depend_on_blocks_either(
-    long_run, reduce_run, assert_same_tables, tmp_path, monkeypatch, block_events
+    long_run, reference, reduce_run, assert_same_tables, tmp_path, monkeypatch, block_events
 ):
     """20 events hold 5 of the pedestals that the rings could take."""
     monkeypatch.setattr(sst1m.reduction.pedestals, "LOOK_AHEAD_EVENTS", 20)
@@ -69,6 +69,7 @@ def test_a_short_look_ahead_does_not_depend_on_blocks_either(
     monkeypatch.setattr(sst1m.reduction.waveforms, "BLOCK_EVENTS", block_events)
     product = reduce_run(long_run.path, tmp_path / "dl1.h5")
     assert_same_tables(product.path, expected.path)
+    assert product.extras["meanQ"][0] != reference.extras["meanQ"][0]
 
 
 def test_the_level_of_the_sky_is_the_mean_of_the_ring(long_run, reference):
