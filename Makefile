@@ -45,5 +45,5 @@ bench: env  ## Measure raw -> DL1 against ctapipe and bare reading (about 15 min
 	$(BIN)/python benchmarks/bench_r0_dl1.py
 
 clean:  ## Remove environment, demo and caches
-	rm -rf $(VENV) $(DEMO) build *.egg-info .pytest_cache .ruff_cache benchmarks/work
+	rm -rf $(VENV) $(DEMO) build *.egg-info .pytest_cache .ruff_cache benchmarks/scratch
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -5,7 +5,7 @@ Every row is measured in this one run on the same events; the ratios are what co
 second depend on the machine. Files: the real events of 2018-08-22 repeated (real compression chains), and
 simulated waveforms written by our own writer.
 
-    python benchmarks/bench_r0_dl1.py [--events 20000] [--output benchmarks/work/table.md]
+    python benchmarks/bench_r0_dl1.py [--events 20000] [--output benchmarks/scratch/table.md]
 """
 
 import argparse
@@ -24,7 +24,7 @@ if hasattr(os, "sched_setaffinity"):
 import numpy as np
 
 ROOT = Path(__file__).parents[1]
-WORK = ROOT / "benchmarks" / "work"
+WORK = ROOT / "benchmarks" / "scratch"
 DATA = Path(os.environ.get("SST1M_DATA", ROOT.parent / "shared" / "data"))
 RA_DEG, DEC_DEG = 330.0, 45.0
 DATE, RUN = 20180822, 1

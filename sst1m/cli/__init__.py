@@ -10,6 +10,7 @@ from ..errors import Sst1mError
 from .config import config_group
 from .demo import demo
 from .r0_dl1 import r0_dl1
+from .simulate import simulate_group
 
 __all__ = ["cli", "main"]
 
@@ -30,6 +31,7 @@ def cli() -> None:
 cli.add_command(config_group)
 cli.add_command(demo)
 cli.add_command(r0_dl1)
+cli.add_command(simulate_group)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
