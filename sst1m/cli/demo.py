@@ -37,7 +37,7 @@ def _config_file() -> Path:
 
 @click.command()
 @click.option("--output-dir", "-o", type=click.Path(path_type=Path), default=Path("demo"), show_default=True)
-@click.option("--flux", default=100.0, show_default=True, help="Gamma rays, in units of the Crab nebula.")
+@click.option("--flux", default=300.0, show_default=True, help="Gamma rays, in units of the Crab nebula.")
 @click.option("--run-seconds", default=6.0, show_default=True, help="Length of each of the four runs.")
 @click.option("--seed", default=1, show_default=True, help="Same seed, same night.")
 def demo(output_dir: Path, flux: float, run_seconds: float, seed: int) -> None:

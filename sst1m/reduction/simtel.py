@@ -27,34 +27,17 @@ from traitlets.config import Config
 
 from ..config import McConfig
 from ..errors import ConfigError, InputError
-from ..image import CameraTables, parametrize_block
+from ..image import CameraTables
 from ..instrument import N_PIXELS
-from ..instrument.subarray import EQUIVALENT_FOCAL_LENGTH
 from ..io.dl1 import Dl1Block, Dl1Writer
 from ..times import time_to_ns
 from .cleaning import ImageCleaner
-from .columns import EXTRA_COLUMNS, derived_features
+from .mc_block import SIMULATION_COLUMNS, simulated_block
 from .options import ReductionSummary
 
 __all__ = ["SIMULATION_COLUMNS", "reduce_simtel"]
 
 log = logging.getLogger(__name__)
-
-#: Our own columns that simulations have too.
-SIMULATION_COLUMNS = {
-    name: EXTRA_COLUMNS[name]
-    for name in (
-        "log_camera_frame_hillas_intensity",
-        "camera_frame_hillas_wl",
-        "t_rms",
-        "t_rms_w",
-        "t_lac",
-        "len_st",
-        "equivalent_focal_length",
-        "true_az_tel",
-        "true_alt_tel",
-    )
-}
 
 _BATCH = 256
 
@@ -200,14 +183,18 @@ class _Batch:
         ids, times, images, peak_times, az, alt = (
             np.array(column) for column in zip(*self.rows, strict=True)
         )
-        images, peak_times = images.astype(np.float32), peak_times.astype(np.float32)
-        cleaned = cleaner(images, peak_times)
-        parameters = parametrize_block(images, peak_times, cleaned.mask, tables, seed=seed, event_ids=ids)
-        parameters["camera_frame_hillas_intensity"] = parameters["camera_frame_hillas_intensity"] * factor
-        focal_length = np.full(len(ids), EQUIVALENT_FOCAL_LENGTH.to_value("m"))
-        extras = parameters | derived_features(parameters)
-        extras |= {"true_az_tel": az, "true_alt_tel": alt, "equivalent_focal_length": focal_length}
-        return Dl1Block(ids, times, parameters, extras, images, peak_times, cleaned.mask)
+        return simulated_block(
+            ids,
+            times,
+            images.astype(np.float32),
+            peak_times.astype(np.float32),
+            az_deg=az,
+            alt_deg=alt,
+            cleaner=cleaner,
+            tables=tables,
+            factor=factor,
+            seed=seed,
+        )
 
 
 def _events(
