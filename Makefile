@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.complete
 DEMO ?= demo
-DEMO_DATE := 2018-08-22
+DEMO_DATE := 2024-03-04
 
 export PYTHONNOUSERSITE := 1
 export OMP_NUM_THREADS ?= 1

@@ -41,8 +41,9 @@ def _measure(spec: ShowerSpec, config: McConfig, directory: Path) -> str:
     to_dl1 = time.perf_counter() - start
     return (
         f"{spec.particle}: {spec.n_showers / to_images:.0f} thrown showers/s to images of both telescopes "
-        f"({len(events)} of {spec.n_showers} with light); {n_read / to_waveforms:.0f} telescope events/s digitised, "
-        f"{n_triggered / to_waveforms:.0f} triggered/s; whole way to DL1 {spec.n_showers / to_dl1:.0f} thrown/s, "
+        f"({len(events)} of {spec.n_showers} with light); {n_read / to_waveforms:.0f} telescope events/s "
+        f"digitised, {n_triggered / to_waveforms:.0f} triggered/s; "
+        f"whole way to DL1 {spec.n_showers / to_dl1:.0f} thrown/s, "
         f"{summary.n_events_written / to_dl1:.0f} array events/s"
     )
 

@@ -1,7 +1,7 @@
 """
 Draw the figures of ``docs/simulation.md`` from seeds: image parameters, cameras, pulses, light on the ground.
 
-Run with ``python docs/make_simulation_page.py``; takes about a minute.
+Run with ``python docs/make_simulation_page.py``; takes a few minutes.
 """
 
 from pathlib import Path
@@ -70,20 +70,23 @@ def draw_parameters() -> None:
 
 def draw_cameras() -> None:
     """Draw the same showers in both telescopes: truth above, through the camera below."""
-    figure, axes = plt.subplots(4, 4, figsize=(14, 13), layout="constrained")
+    figure, axes = plt.subplots(4, 4, figsize=(16, 15), layout="constrained")
     for row, (particle, energy) in enumerate((("gamma", 5.0), ("proton", 20.0))):
-        spec = ShowerSpec(particle, 60, energy, energy, scatter_radius_m=120, offset_deg=0.5, seed=9)
+        seed = 9 if particle == "gamma" else 10
+        spec = ShowerSpec(particle, 60, energy, energy, scatter_radius_m=120, offset_deg=0.5, seed=seed)
         events = simulate_events(spec)
         bright = np.minimum(events.light[1].counts, events.light[2].counts)
         chosen = np.flatnonzero(bright > 300)[:2]
         for t, tel_id in enumerate((1, 2)):
             light = events.light[tel_id].take(chosen)
-            raw, _ = McTelescope(tel_id, CONFIG, NSB_MHZ, 1).digitise(light)
-            recorded = McTelescope(tel_id, CONFIG, NSB_MHZ, 1).images(raw)[0]
+            telescope = McTelescope(tel_id, CONFIG, NSB_MHZ, 1)
+            recorded = telescope.images(telescope.digitise(light)[0])[0]
             for k, (true, image) in enumerate(zip(true_images(light), recorded, strict=True)):
-                title = f"{particle} {energy:g} TeV, telescope {tel_id}, {events.impact_m[tel_id][chosen[k]]:.0f} m"
+                impact = events.impact_m[tel_id][chosen[k]]
+                title = f"{particle} {energy:g} TeV, telescope {tel_id}, {impact:.0f} m"
                 for ax, values in zip(axes[2 * row : 2 * row + 2, 2 * k + t], (true, image), strict=True):
                     display = CameraDisplay(camera_geometry(), values, ax=ax, title=title, show_frame=False)
+                    ax.set(xlim=(-0.25, 0.25), ylim=(-0.25, 0.25))
                     display.add_colorbar()
                     ax.set(xlabel="", ylabel="")
     figure.savefig(DOCS / "images" / "simulation_cameras.png", dpi=55)

@@ -213,6 +213,7 @@ def _reduce(
         obs_id=obs_id,
         images=run.config.DataWriter.write_images,
         extra_columns=extra,
+        simulated=_is_simulated(raw),
     ) as writer:
         finish = _BlockFinisher(run, tables, writer, counts, pixel_charges)
         for block in calibrated_blocks(blocks, run.pedestal, run.config, calibration, charges, monitoring):
@@ -339,6 +340,11 @@ def _pointing_times(time_ns: NDArray[np.int64]) -> NDArray[np.int64]:
     return np.unique((seconds[:, np.newaxis] + np.arange(-1, 3)).ravel()) * 1_000_000_000
 
 
+def _is_simulated(raw: RawFile) -> bool:
+    """Whether a raw file says that it comes from a simulation; every product of it repeats that."""
+    return raw.header.cards.get("SIMULAT") is True
+
+
 def _info(
     raw: RawFile,
     run: _Run,
@@ -369,5 +375,5 @@ def _info(
         "n_bad_pixels": int(calibration.bad.sum()),
         "integration_correction": charges.integration_correction,
         "config_fingerprint": run.config.fingerprint(),
-        "simulated": False,
+        "simulated": _is_simulated(raw),
     }

@@ -1,8 +1,8 @@
 """The first generations of electromagnetic showers, one particle at a time.
 
 What makes two showers of one energy different is how the first few particles share it. They are followed
-with the cross sections of complete screening (Rossi & Greisen 1941, doi:10.1103/RevModPhys.13.240); what each of
-them does below a fraction of the first energy is a mean cascade.
+with the cross sections of complete screening (Rossi & Greisen 1941, doi:10.1103/RevModPhys.13.240); what
+each of them does below a fraction of the first energy is a mean cascade.
 """
 
 import math
@@ -19,19 +19,19 @@ from .random_numbers import exponential, uniform
 
 __all__ = ["ELECTRON_ADVANCE", "MEAN_ADVANCE", "electromagnetic_light"]
 
-#: A cascade that an electron starts is one radiation length ahead of a photon's (Particle Data Group, review of
-#: the passage of particles through matter, section on electromagnetic cascades).
+#: A cascade that an electron starts is one radiation length ahead of a photon's (Particle Data Group, review
+#: of the passage of particles through matter, section on electromagnetic cascades).
 ELECTRON_ADVANCE = 1.0
 
-#: TUNED: all mean cascades begin this much earlier than Greisen's formula says [radiation lengths]; fixed with the
-#: depths of the maximum and the distances of the real images to the source.
+#: TUNED: all mean cascades begin this much earlier than Greisen's formula says [radiation lengths]; fixed with
+#: the depths of the maximum and the distances of the real images to the source.
 MEAN_ADVANCE = 0.7
 
 _STACK = 1024
 #: Particles below this fraction of the first energy, or this energy [GeV], start mean cascades.
 _FOLLOWED_FRACTION, _FOLLOWED = 0.06, 3.0
-#: Radiation in lumps of more than a tenth of the electron's energy: collisions per radiation length; and loss of
-#: energy per radiation length in smaller ones.
+#: Radiation in lumps of more than a tenth of the electron's energy: collisions per radiation length; and loss
+#: of energy per radiation length in smaller ones.
 _LUMP = 0.1
 _LUMPS = 4.0 / 3.0 * math.log(1.0 / _LUMP) - 4.0 / 3.0 * (1.0 - _LUMP) + 0.5 * (1.0 - _LUMP**2)
 _SMOOTH_LOSS = 4.0 / 3.0 * _LUMP - 2.0 / 3.0 * _LUMP**2 + _LUMP**3 / 3.0

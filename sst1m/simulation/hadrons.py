@@ -30,9 +30,11 @@ _MUON_THRESHOLD = 5.5
 #: Hadrons below this energy, or this fraction of the primary's, are not followed; a fixed fraction of theirs
 #: ends in one electromagnetic cascade.
 _FOLLOWED, _FOLLOWED_FRACTION = 4.0, 3e-3
-_SOFT_FRACTION = 0.35
-#: Age in radiation lengths of a neutral pion's cascade where a photon of it converts: the mean path to there, and
-#: that two photons share the energy.
+_SOFT_FRACTION = 0.2
+#: Share of neutral pions; a third of all pions, less what kaons and baryons would carry.
+_NEUTRAL_SHARE = 0.25
+#: Age in radiation lengths of a neutral pion's cascade where a photon of it converts: the mean path to
+#: there, and that two photons share the energy.
 _PION_ADVANCE = 9.0 / 7.0 + math.log(2.0)
 
 
@@ -144,7 +146,7 @@ def _collide(
         remaining -= fragment
         momentum = -_TRANSVERSE * math.log((1.0 - uniform(state)) * (1.0 - uniform(state)))
         _deflect(state, direction, min(momentum / fragment, 0.3), out)
-        neutral = uniform(state) < 1.0 / 3.0 and not (is_leading and kind == NUCLEON)
+        neutral = uniform(state) < _NEUTRAL_SHARE and not (is_leading and kind == NUCLEON)
         if out[2] < 0.2:
             pass
         elif neutral:

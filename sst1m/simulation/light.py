@@ -159,8 +159,8 @@ def _displacement(
     """
     Return how far the electron behind a photon is from the axis [m], towards the telescope and across.
 
-    The electron and its photon differ by the Cherenkov angle, in an azimuth about the photon that prefers small
-    electron angles; the displacement follows the electron's angle.
+    The electron and its photon differ by the Cherenkov angle, in an azimuth about the photon that prefers
+    small electron angles; the displacement follows the electron's angle.
     """
     row = sample_energy(tables, state, refractivity, age, angle)
     spread = tables.spread[row]
@@ -337,8 +337,8 @@ def muon_light(
     """
     Add the light of a muon [GeV] that flies straight to the ground.
 
-    Its light at the distance R from the track was emitted R / tan(Cherenkov angle) higher up, and N photons per
-    metre spread over the circle give ``N / (2 pi R tan(angle))`` per square metre.
+    Its light at the distance R from the track was emitted R / tan(Cherenkov angle) higher up, and N photons
+    per metre spread over the circle give ``N / (2 pi R tan(angle))`` per square metre.
     """
     ex, ey, ez = _perpendicular(direction[0], direction[1], direction[2])
     fx, fy = direction[1] * ez - direction[2] * ey, direction[2] * ex - direction[0] * ez

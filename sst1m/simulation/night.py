@@ -97,7 +97,7 @@ def simulate_night(
     InputError
         The source cannot be seen in that night.
     OutputError
-        Files cannot be written, or another simulated night lies there already.
+        Files cannot be written, or another night, simulated or real, lies there already.
     """
     root = Path(root)
     groups = plan_night(spec)

@@ -21,8 +21,8 @@ _FOCAL_LENGTH = float(EFFECTIVE_FOCAL_LENGTH.to_value("m"))
 
 #: Spread of a point source in one projection [rad]: facets and alignment on the axis, and the growth of
 #: Davies-Cotton coma with the angle to the axis [rad/rad], away from the centre and across. Chosen such that
-#: 80 % of the light falls within a diameter of 0.08 deg on the axis and 0.25 deg at 4 deg, the published figures of
-#: the SST-1M (Heller et al. 2017, doi:10.1140/epjc/s10052-017-4609-z).
+#: 80 % of the light falls within a diameter of 0.08 deg on the axis and 0.25 deg at 4 deg, the published
+#: figures of the SST-1M (Heller et al. 2017, doi:10.1140/epjc/s10052-017-4609-z).
 _SPREAD_ON_AXIS = math.radians(0.022)
 _RADIAL_COMA, _TANGENTIAL_COMA = 0.020, 0.010
 

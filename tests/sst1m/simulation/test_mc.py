@@ -169,7 +169,6 @@ def test_hillas_reconstruction_finds_gammas(gamma_file: Path) -> None:
                 turn = np.cos((geometry.az - shower.az).to_value("rad"))
                 errors.append(np.rad2deg(np.arccos(sine.prod() + cosine.prod() * turn)))
     assert len(errors) > 100
-    print(len(errors), np.quantile(errors, [0.5, 0.68]))
     assert np.quantile(errors, 0.68) < 0.25
 
 

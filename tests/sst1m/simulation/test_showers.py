@@ -75,7 +75,7 @@ def test_mean_cascade_is_greisens() -> None:
 
 
 def test_electron_energies_are_hillas() -> None:
-    # at the maximum about a third of the track length is above the critical energy in air (Hillas 1982, fig. 1)
+    # at the maximum about a third of the track length is above the critical energy of air (Hillas 1982)
     above = fraction_above(np.array([20.0, 80.0, 1000.0]), 1.0)
     assert 0.25 < above[1] < above[0] < 0.75
     assert above[2] < 0.05
@@ -188,6 +188,14 @@ def test_protons_are_wider_and_more_irregular_than_gammas() -> None:
     assert width["proton"] > 1.2 * width["gamma"]
     assert spread["proton"] > 1.5 * spread["gamma"]
     assert islands["proton"] > islands["gamma"]
+
+
+def test_protons_give_less_light_than_gammas_of_the_same_energy() -> None:
+    light = {}
+    for particle in ("gamma", "proton"):
+        spec = ShowerSpec(particle, 400, 10, 10, scatter_radius_m=300, seed=4)
+        light[particle] = simulate_events(spec, min_photoelectrons=0).light[1].counts.mean()
+    assert 0.3 < light["proton"] / light["gamma"] < 0.85
 
 
 def test_electrons_look_like_gammas() -> None:
