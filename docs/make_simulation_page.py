@@ -54,7 +54,7 @@ def draw_parameters() -> None:
     figure, axes = plt.subplots(len(PANELS), 3, figsize=(11, 15), layout="constrained")
     for column, energy in enumerate(ENERGIES):
         kinds = {"gamma": energy, "proton": PROTON_FACTOR * energy}
-        found = {kind: _parameters(kind, value, 1500) for kind, value in kinds.items()}
+        found = {kind: _parameters(kind, value, 800) for kind, value in kinds.items()}
         axes[0, column].set_title(f"gammas {energy:g} TeV, protons {PROTON_FACTOR * energy:g} TeV")
         for ax, (name, (label, bins)) in zip(axes[:, column], PANELS.items(), strict=True):
             scale = 1000 if "[mm]" in label else 1
@@ -70,7 +70,7 @@ def draw_parameters() -> None:
 
 def draw_cameras() -> None:
     """Draw the same showers in both telescopes: truth above, through the camera below."""
-    figure, axes = plt.subplots(4, 4, figsize=(16, 15), layout="constrained")
+    figure, axes = plt.subplots(4, 4, figsize=(16, 15))
     for row, (particle, energy) in enumerate((("gamma", 5.0), ("proton", 20.0))):
         seed = 9 if particle == "gamma" else 10
         spec = ShowerSpec(particle, 60, energy, energy, scatter_radius_m=120, offset_deg=0.5, seed=seed)
@@ -86,7 +86,7 @@ def draw_cameras() -> None:
                 title = f"{particle} {energy:g} TeV, telescope {tel_id}, {impact:.0f} m"
                 for ax, values in zip(axes[2 * row : 2 * row + 2, 2 * k + t], (true, image), strict=True):
                     display = CameraDisplay(camera_geometry(), values, ax=ax, title=title, show_frame=False)
-                    ax.set(xlim=(-0.25, 0.25), ylim=(-0.25, 0.25))
+                    ax.set(xlim=(-0.25, 0.25), ylim=(-0.25, 0.25), adjustable="box")
                     display.add_colorbar()
                     ax.set(xlabel="", ylabel="")
     figure.savefig(DOCS / "images" / "simulation_cameras.png", dpi=55)
@@ -120,7 +120,7 @@ def draw_light_pool() -> None:
     figure, ax = plt.subplots(figsize=(7, 4.5), layout="constrained")
     edges = np.linspace(0, 400, 21)
     for particle, energy in (("gamma", 1.0), ("gamma", 10.0), ("proton", 10.0)):
-        spec = ShowerSpec(particle, 2500, energy, energy, scatter_radius_m=450, seed=3)
+        spec = ShowerSpec(particle, 1200, energy, energy, scatter_radius_m=450, seed=3)
         events = simulate_events(spec, min_photoelectrons=0)
         place = np.digitize(events.impact_m[1], edges)
         counts = events.light[1].counts / energy
@@ -139,5 +139,5 @@ def draw_light_pool() -> None:
 
 if __name__ == "__main__":
     (DOCS / "images").mkdir(exist_ok=True)
-    for draw in (draw_light_pool, draw_pulses, draw_cameras, draw_parameters):
+    for draw in (draw_parameters, draw_light_pool, draw_pulses, draw_cameras):
         draw()

@@ -23,8 +23,8 @@ __all__ = ["ELECTRON_ADVANCE", "MEAN_ADVANCE", "electromagnetic_light"]
 #: of the passage of particles through matter, section on electromagnetic cascades).
 ELECTRON_ADVANCE = 1.0
 
-#: TUNED: all mean cascades begin this much earlier than Greisen's formula says [radiation lengths]; fixed with
-#: the depths of the maximum and the distances of the real images to the source.
+#: TUNED: all mean cascades begin this much earlier than Greisen's formula says [radiation lengths]; fixed
+#: with the depths of the maximum and the distances of the real images to the source.
 MEAN_ADVANCE = 0.7
 
 _STACK = 1024

@@ -2,8 +2,8 @@
 
 Shower universality: energies and angles of the electrons depend only on the shower's age s. The energies
 follow Hillas 1982 (doi:10.1088/0305-4616/8/10/016); the angles are those of multiple scattering with
-radiation (Rossi & Greisen 1941, doi:10.1103/RevModPhys.13.240), a normal distribution for each energy. The Cherenkov
-cone turns the latter into a Rice distribution, which is summed over the energies here, once.
+radiation (Rossi & Greisen 1941, doi:10.1103/RevModPhys.13.240), a normal distribution for each energy. The
+Cherenkov cone turns the latter into a Rice distribution, which is summed over the energies here, once.
 """
 
 from functools import cache

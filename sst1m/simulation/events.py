@@ -12,7 +12,7 @@ from ..errors import ConfigError
 from ..instrument.subarray import REFERENCE_LOCATION, TEL_IDS, sst1m_subarray
 from .electrons import light_tables
 from .light import Light, Telescopes
-from .optics import camera_lattice, direction_vector, sky_axes
+from .optics import camera_lattice, sky_axes
 from .photoelectrons import PhotoElectrons
 from .showers import ELECTRON, GAMMA, PROTON, Thrown, simulate_batch
 

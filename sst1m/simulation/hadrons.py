@@ -30,9 +30,10 @@ _MUON_THRESHOLD = 5.5
 #: Hadrons below this energy, or this fraction of the primary's, are not followed; a fixed fraction of theirs
 #: ends in one electromagnetic cascade.
 _FOLLOWED, _FOLLOWED_FRACTION = 4.0, 3e-3
-_SOFT_FRACTION = 0.2
-#: Share of neutral pions; a third of all pions, less what kaons and baryons would carry.
-_NEUTRAL_SHARE = 0.25
+_SOFT_FRACTION = 0.1
+#: TUNED: share of neutral pions. A third of all pions, less what kaons, baryons and nuclear fragments would
+#: carry, and lowered until a proton gives clearly less light than a gamma of its energy.
+_NEUTRAL_SHARE = 0.20
 #: Age in radiation lengths of a neutral pion's cascade where a photon of it converts: the mean path to
 #: there, and that two photons share the energy.
 _PION_ADVANCE = 9.0 / 7.0 + math.log(2.0)

@@ -173,18 +173,14 @@ def simulate_batch(
 
     Parameters
     ----------
-    light : Light
-        Filled; its capacity is the limit.
-    scope, lattice, tables, thrown
-        Telescopes, camera, physics and what to throw.
+    light, scope, lattice, tables, thrown
+        Filled, its capacity is the limit; telescopes, camera, physics and what to throw.
     numbers : tuple of int
         First shower and the one after the last; each has its own stream of random numbers.
     min_photoelectrons : int
         Images of showers with less light in every telescope are dropped.
-    truth : ndarray, shape=(n_showers, 8)
-        Filled with `TRUTH_COLUMNS` of each shower.
-    ends : ndarray of int64, shape=(n_showers, n_telescopes)
-        Filled with the rows of `light` in use after each shower.
+    truth, ends : ndarray, shape=(n_showers, 8) and (n_showers, n_telescopes)
+        Filled with `TRUTH_COLUMNS` and the rows of `light` in use after each shower.
 
     Returns
     -------
@@ -217,7 +213,6 @@ def simulate_batch(
             return number
         _settle(light, before, min_photoelectrons, ends[row])
         truth[row, 0], truth[row, 4], truth[row, 5] = energy, core[0], core[1]
-        for k in range(3):
-            truth[row, 1 + k] = direction[k]
+        truth[row, 1], truth[row, 2], truth[row, 3] = direction[0], direction[1], direction[2]
         truth[row, 6], truth[row, 7] = height, (_deepest(light.profile) + 0.5) * PROFILE_STEP
     return numbers[1]

@@ -195,7 +195,7 @@ def test_protons_give_less_light_than_gammas_of_the_same_energy() -> None:
     for particle in ("gamma", "proton"):
         spec = ShowerSpec(particle, 400, 10, 10, scatter_radius_m=300, seed=4)
         light[particle] = simulate_events(spec, min_photoelectrons=0).light[1].counts.mean()
-    assert 0.3 < light["proton"] / light["gamma"] < 0.85
+    assert 0.3 < light["proton"] / light["gamma"] < 0.9
 
 
 def test_electrons_look_like_gammas() -> None:
