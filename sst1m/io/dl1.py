@@ -95,7 +95,8 @@ class Dl1Writer:
     obs_id : int
         Of all events.
     images : {"none", "cleaned", "all"}
-        Whose images, peak times and masks to store: of no event, of those that survive cleaning, of all.
+        Whose images and peak times to store: of no event, of those that survive cleaning (the
+        others become zeros that are not valid, which take no space), of all.
     extra_columns : mapping of str to (dtype, unit, description)
         Of `extras_table`, after the key columns.
     simulated : bool
@@ -160,8 +161,7 @@ class Dl1Writer:
         self._append(extras_table(tel_id), self._rows(extras_table(tel_id), tel_id, block, block.extras))
         self._count_criteria(block)
         if self._images != "none":
-            chosen = block.mask.any(axis=1) if self._images == "cleaned" else np.ones(len(block), dtype=bool)
-            self._write_images(tel_id, block, chosen)
+            self._write_images(tel_id, block)
 
     def write_pointing(
         self,
@@ -267,14 +267,16 @@ class Dl1Writer:
         rows["n_trigger_pixels"] = -1
         table.append(rows)
 
-    def _write_images(self, tel_id: int, block: Dl1Block, chosen: NDArray[np.bool_]) -> None:
+    def _write_images(self, tel_id: int, block: Dl1Block) -> None:
+        """Write one row per event: ctapipe's event source takes them in turn, whatever event they name."""
         table = self._tables[images_table(tel_id)]
-        rows = np.zeros(np.count_nonzero(chosen), dtype=table.dtype)
-        rows["obs_id"], rows["event_id"], rows["tel_id"] = self._obs_id, block.event_id[chosen], tel_id
-        rows["image"] = np.rint(block.image[chosen] * IMAGE_SCALE)
-        rows["peak_time"] = np.rint(block.peak_time[chosen] * PEAK_TIME_SCALE)
-        rows["image_mask"] = block.mask[chosen]
-        rows["is_valid"] = True
+        rows = np.zeros(len(block), dtype=table.dtype)
+        self._fill_keys(rows, tel_id, block)
+        chosen = block.mask.any(axis=1) if self._images == "cleaned" else slice(None)
+        rows["image"][chosen] = np.rint(block.image[chosen] * IMAGE_SCALE)
+        rows["peak_time"][chosen] = np.rint(block.peak_time[chosen] * PEAK_TIME_SCALE)
+        rows["image_mask"] = block.mask
+        rows["is_valid"][chosen] = True
         table.append(rows)
         self._n_images[str(tel_id)] += len(rows)
 

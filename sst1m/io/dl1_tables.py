@@ -47,6 +47,7 @@ __all__ = [
     "create_pointing_table",
     "create_table",
     "images_table",
+    "make_empty",
     "observation_blocks",
     "open_table_writer",
     "parameters_table",
@@ -121,10 +122,10 @@ def _parameter_containers() -> list[Container]:
     ]
 
 
-def _make_empty(writer: HDF5TableWriter, path: str, containers: list[Container]) -> tables.Table:
-    """Let ctapipe create a table from a sample row, then take the row out."""
+def make_empty(writer: HDF5TableWriter, path: str, containers: list[Container]) -> tables.Table:
+    """Let ctapipe create a table from a sample row of containers, then take the row out."""
     writer.write(path.lstrip("/"), containers)
-    table = writer.h5file.get_node(path)
+    table = writer.h5file.get_node("/" + path.lstrip("/"))
     table.flush()
     table.truncate(0)
     return table
@@ -178,16 +179,16 @@ def create_event_tables(
     trigger = TriggerContainer(time=time, tels_with_trigger=[], event_type=EventType.SUBARRAY)
     tel_trigger = TelescopeTriggerContainer(time=time, event_type=EventType.SUBARRAY)
     made = {
-        SUBARRAY_TRIGGER: _make_empty(writer, SUBARRAY_TRIGGER, [index, trigger]),
-        TELESCOPE_TRIGGER: _make_empty(writer, TELESCOPE_TRIGGER, [tel_index, tel_trigger]),
+        SUBARRAY_TRIGGER: make_empty(writer, SUBARRAY_TRIGGER, [index, trigger]),
+        TELESCOPE_TRIGGER: make_empty(writer, TELESCOPE_TRIGGER, [tel_index, tel_trigger]),
     }
     for tel_id in tel_ids:
         path = parameters_table(tel_id)
-        made[path] = _make_empty(writer, path, [tel_index, *_parameter_containers()])
+        made[path] = make_empty(writer, path, [tel_index, *_parameter_containers()])
         if images:
             path = images_table(tel_id)
             writer.filters = IMAGE_FILTERS
-            made[path] = _make_empty(writer, path, [tel_index, _image_container(subarray, tel_id)])
+            made[path] = make_empty(writer, path, [tel_index, _image_container(subarray, tel_id)])
             writer.filters = FILTERS
     return made
 
@@ -196,7 +197,7 @@ def create_pointing_table(writer: HDF5TableWriter, tel_id: int) -> tables.Table:
     """Create the empty table of the pointing of a telescope against time."""
     time = _TimeContainer(time=Time(0, format="unix_tai", scale="tai"))
     pointing = TelescopePointingContainer(azimuth=np.nan * u.rad, altitude=np.nan * u.rad, prefix="")
-    return _make_empty(writer, pointing_table(tel_id), [time, pointing])
+    return make_empty(writer, pointing_table(tel_id), [time, pointing])
 
 
 def observation_blocks(

@@ -7,7 +7,7 @@ import logging
 import struct
 import warnings
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from importlib.resources import files
 from pathlib import Path
 
@@ -23,6 +23,7 @@ from ctapipe.containers import (
 from ctapipe.instrument import FocalLengthKind
 from ctapipe.io import SimTelEventSource
 from numpy.typing import NDArray
+from tables import Table
 from traitlets.config import Config
 
 from ..config import McConfig
@@ -30,6 +31,7 @@ from ..errors import ConfigError, InputError
 from ..image import CameraTables
 from ..instrument import N_PIXELS
 from ..io.dl1 import Dl1Block, Dl1Writer
+from ..io.dl1_truth import create_true_parameters, interleave_triggers, true_parameters
 from ..times import time_to_ns
 from .cleaning import ImageCleaner
 from .mc_block import SIMULATION_COLUMNS, simulated_block
@@ -133,7 +135,9 @@ class _SimulationTables:
 
     def __init__(self, writer: Dl1Writer, source: SimTelEventSource) -> None:
         self._writer = writer.table_writer
+        self._h5file = writer.h5file
         self._pointed: set[int] = set()
+        self._parameters: dict[int, Table] = {}
         self._writer.exclude("/simulation/event/telescope/images/.*", "true_parameters")
         for block in source.scheduling_blocks.values():
             self._writer.write("configuration/observation/scheduling_block", block, time_format="mjd")
@@ -155,6 +159,26 @@ class _SimulationTables:
             self._writer.write(f"simulation/event/telescope/images/{name}", [index, simulated])
             self._write_pointing(event, tel_id)
 
+    def write_parameters(
+        self, events: list[ArrayEventContainer], cameras: Mapping[int, CameraTables]
+    ) -> None:
+        """Write the parameters of the images without noise, where the file has such images."""
+        for tel_id, camera in cameras.items():
+            seen = [event for event in events if tel_id in event.simulation.tel]
+            images = [event.simulation.tel[tel_id].true_image for event in seen]
+            if not seen or any(image is None for image in images):
+                continue
+            if tel_id not in self._parameters:
+                self._parameters[tel_id] = create_true_parameters(self._writer, tel_id)
+            table = self._parameters[tel_id]
+            rows = np.zeros(len(seen), dtype=table.dtype)
+            for name, values in true_parameters(np.array(images), camera).items():
+                rows[name] = values
+            rows["obs_id"] = [event.index.obs_id for event in seen]
+            rows["event_id"] = [event.index.event_id for event in seen]
+            rows["tel_id"] = tel_id
+            table.append(rows)
+
     def _write_pointing(self, event: ArrayEventContainer, tel_id: int) -> None:
         if tel_id not in self._pointed and tel_id in event.monitoring.tel:
             self._pointed.add(tel_id)
@@ -162,8 +186,9 @@ class _SimulationTables:
             pointing = event.monitoring.tel[tel_id].pointing
             self._writer.write(f"configuration/telescope/pointing/tel_{tel_id:03d}", [key, pointing])
 
-    def write_distributions(self, source: SimTelEventSource) -> None:
-        """Write the thrown showers, known once the whole file was read."""
+    def finish(self, source: SimTelEventSource) -> None:
+        """Write the thrown showers, known once the whole file was read, and bring the triggers in order."""
+        interleave_triggers(self._h5file)
         for distribution in source.simulated_shower_distributions.values():
             self._writer.write("simulation/service/shower_distribution", distribution)
 
@@ -300,6 +325,7 @@ def _write_events(
             truth.write_event(event)
             for tel_id in event.dl1.tel:
                 images[tel_id].add(event, tel_id, time_ns)
+        truth.write_parameters(batch, tables)
         ids = np.array([int(event.index.event_id) for event in batch])
         triggered = np.array(
             [[t in event.trigger.tels_with_trigger for t in source.subarray.tel] for event in batch]
@@ -313,5 +339,5 @@ def _write_events(
         n_events += len(batch)
         if progress:
             progress(len(batch))
-    truth.write_distributions(source)
+    truth.finish(source)
     return n_events, n_telescope

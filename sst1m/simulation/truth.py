@@ -6,15 +6,10 @@ import astropy.units as u
 import numpy as np
 import tables
 from ctapipe.containers import (
-    CameraHillasParametersContainer,
-    ConcentrationContainer,
     Container,
     CoordinateFrameType,
     EventIndexContainer,
     Field,
-    IntensityStatisticsContainer,
-    LeakageContainer,
-    MorphologyContainer,
     ObservationBlockContainer,
     SchedulingBlockContainer,
     SimulatedCameraContainer,
@@ -28,10 +23,16 @@ from ctapipe.containers import (
 )
 from numpy.typing import NDArray
 
-from ..image import CameraTables, parametrize_block
+from ..image import CameraTables
 from ..instrument import N_PIXELS, camera_geometry
 from ..io.dl1 import Dl1Writer
-from ..io.dl1_tables import TELESCOPE_TRIGGER
+from ..io.dl1_tables import make_empty
+from ..io.dl1_truth import (
+    create_true_parameters,
+    interleave_triggers,
+    true_parameters,
+    true_parameters_table,
+)
 from .events import Observatory, ShowerSpec, SimulatedEvents
 from .photoelectrons import PhotoElectrons
 
@@ -59,17 +60,6 @@ def true_images(light: PhotoElectrons) -> NDArray[np.int32]:
     event = np.repeat(np.arange(len(light)), light.counts)
     cells = event * N_PIXELS + light.pixel
     return np.bincount(cells, minlength=len(light) * N_PIXELS).reshape(-1, N_PIXELS).astype(np.int32)
-
-
-def _true_parameter_containers() -> list[Container]:
-    """Return one row of the parameters of an image without noise."""
-    return [
-        CameraHillasParametersContainer(prefix="true_camera_frame_hillas"),
-        LeakageContainer(prefix="true_leakage"),
-        ConcentrationContainer(prefix="true_concentration"),
-        MorphologyContainer(prefix="true_morphology"),
-        IntensityStatisticsContainer(prefix="true_intensity"),
-    ]
 
 
 class TruthWriter:
@@ -121,14 +111,6 @@ class TruthWriter:
             )
             self._writer.write(f"configuration/telescope/pointing/tel_{tel_id:03d}", [key, container])
 
-    def _create(self, path: str, containers: list[Container]) -> tables.Table:
-        """Let ctapipe create a table from a sample row, then take the row out."""
-        self._writer.write(path, containers)
-        table = self._h5file.get_node(f"/{path}")
-        table.flush()
-        table.truncate(0)
-        return table
-
     def _create_tables(self) -> dict[str, tables.Table]:
         zero = np.float64(0.0)
         shower = SimulatedShowerContainer(
@@ -143,7 +125,7 @@ class TruthWriter:
             shower_primary_id=np.int64(0),
         )
         index = EventIndexContainer(obs_id=np.int64(0), event_id=np.int64(0))
-        made = {SHOWER: self._create(SHOWER, [index, shower])}
+        made = {SHOWER: make_empty(self._writer, SHOWER, [index, shower])}
         self._writer.exclude("/simulation/event/telescope/images/.*", "true_parameters")
         for tel_id in self._observatory.positions:
             key = TelEventIndexContainer(obs_id=np.int64(0), event_id=np.int64(0), tel_id=np.int16(tel_id))
@@ -155,9 +137,8 @@ class TruthWriter:
             )
             for kind, container in (("impact", impact), ("images", image)):
                 path = f"simulation/event/telescope/{kind}/tel_{tel_id:03d}"
-                made[path] = self._create(path, [key, container])
-            path = f"simulation/event/telescope/parameters/tel_{tel_id:03d}"
-            made[path] = self._create(path, [key, *_true_parameter_containers()])
+                made[path] = make_empty(self._writer, path, [key, container])
+            made[true_parameters_table(tel_id)] = create_true_parameters(self._writer, tel_id)
         return made
 
     def count(self, events: SimulatedEvents) -> None:
@@ -204,18 +185,11 @@ class TruthWriter:
             )
             rows = np.flatnonzero(there)
             images = {"true_image": true_images(light.take(rows)), "true_image_sum": light.counts[rows]}
-            parameters = self._true_parameters(images["true_image"])
+            parameters = true_parameters(images["true_image"], self._camera)
             every = np.ones(len(rows), dtype=bool)
-            for kind, columns in (("images", images), ("parameters", parameters)):
-                path = f"simulation/event/telescope/{kind}/tel_{tel_id:03d}"
-                self._append(path, event_id[rows], columns, every, tel_id)
-
-    def _true_parameters(self, image: NDArray[np.int32]) -> dict[str, NDArray[Any]]:
-        """Return the parameters of all pixels with light, as `ctapipe.image.ImageProcessor` does."""
-        light = image.astype(np.float32)
-        found = parametrize_block(light, np.zeros_like(light), image > 0, self._camera, seed=0)
-        wanted = ("camera_frame_hillas", "leakage", "concentration", "morphology", "intensity")
-        return {f"true_{name}": values for name, values in found.items() if name.startswith(wanted)}
+            path = f"simulation/event/telescope/images/tel_{tel_id:03d}"
+            self._append(path, event_id[rows], images, every, tel_id)
+            self._append(true_parameters_table(tel_id), event_id[rows], parameters, every, tel_id)
 
     def _append(
         self,
@@ -246,20 +220,7 @@ class TruthWriter:
             histogram=self._histogram.astype(np.float32),
         )
         self._writer.write(DISTRIBUTION, distribution)
-        self._interleave_triggers()
-
-    def _interleave_triggers(self) -> None:
-        """
-        Bring the triggers of all telescopes into the order of the array events.
-
-        They arrive telescope by telescope; ctapipe's `HDF5EventSource` takes the next row for each telescope
-        of an event without looking at its number.
-        """
-        table = self._h5file.get_node(TELESCOPE_TRIGGER)
-        table.flush()
-        if table.nrows:
-            rows = table.read()
-            table.modify_rows(0, rows=rows[np.lexsort((rows["tel_id"], rows["event_id"]))])
+        interleave_triggers(self._h5file)
 
     def _run_configuration(self) -> SimulationConfigContainer:
         spec = self._spec
