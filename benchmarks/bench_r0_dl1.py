@@ -15,6 +15,7 @@ import resource
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -154,8 +155,13 @@ def run_ctapipe_process(path: Path, images: bool) -> None:
         raise SystemExit(f"ctapipe-process ended with {code}")
 
 
-def compute_ours(path: Path, n_events: int) -> float:
-    """Return CPU seconds per event from waveforms in memory to image parameters."""
+def compute_ours(path: Path, n_events: int, *, pedestals: bool) -> float:
+    """
+    Return CPU seconds per event from waveforms in memory to image parameters.
+
+    With `pedestals` it includes the statistics of the pedestal events, which ctapipe's loop does not do:
+    there the plugin has done them before.
+    """
     from sst1m.calib.pedestals import is_pedestal
     from sst1m.calib.telescope import load_telescope_calibration
     from sst1m.config import load_config
@@ -173,8 +179,13 @@ def compute_ours(path: Path, n_events: int) -> float:
         constants = load_telescope_calibration(
             config, 22, calibration_dir=DATA / "calibration", time_ns=int(raw.index.time_ns[0])
         )
-        pedestal = is_pedestal(raw.index.event_type[: n_events - n_events % BLOCK])
         blocks = [raw.read(first, BLOCK) for first in range(0, n_events - BLOCK + 1, BLOCK)]
+        if not pedestals:
+            blocks = [
+                replace(b, index=replace(b.index, event_type=np.ones_like(b.index.event_type)))
+                for b in blocks
+            ]
+        pedestal = is_pedestal(np.concatenate([b.index.event_type for b in blocks]))
         loaded = _Loaded(blocks, raw.path)
     charges, cleaner = ChargeCalibrator(config, constants, tables), ImageCleaner(config, 22, tables)
 
@@ -188,7 +199,7 @@ def compute_ours(path: Path, n_events: int) -> float:
             )
 
     work()
-    return clock(work) / (BLOCK * len(blocks))
+    return min(clock(work) for _ in range(3)) / (BLOCK * len(blocks))
 
 
 class _Loaded:
@@ -256,7 +267,8 @@ def measure(name: str, path: Path, n_events: int, n_compute: int, repeat: int) -
         ("raw -> DL1 with images", best(lambda: reduce_file(path, "all"))),
         ("ctapipe-process without images", clock(lambda: run_ctapipe_process(path, images=False)) / n_events),
         ("ctapipe-process with images", clock(lambda: run_ctapipe_process(path, images=True)) / n_events),
-        ("compute part, this pipeline", compute_ours(path, n_compute)),
+        ("compute part, this pipeline", compute_ours(path, n_compute, pedestals=False)),
+        ("the same with pedestal statistics", compute_ours(path, n_compute, pedestals=True)),
         ("compute part, ctapipe loop", compute_ctapipe(path, n_compute)),
     ]
     sys.stderr.write(f"{name}: done\n")
