@@ -10,7 +10,16 @@ import pytest
 from sst1m.kernel_cache import discard_stale_kernels
 
 CALLEE = "from numba import njit\n\n@njit\ndef inner(x):\n    return x + {}\n"
-CALLER = "from numba import njit\nfrom .callee import inner\n\n@njit(cache=True)\ndef outer(x):\n    return inner(x)\n"
+CALLER = """
+from numba import njit
+
+from .callee import inner
+
+
+@njit(cache=True)
+def outer(x):
+    return inner(x)
+"""
 
 
 @pytest.fixture
