@@ -33,6 +33,7 @@ from .dl1_tables import (
     images_table,
     open_table_writer,
     parameters_table,
+    write_subarray,
 )
 
 __all__ = ["SST1M_DATA_MODEL_VERSION", "Dl1Block", "Dl1Writer", "check_dl1", "extras_table"]
@@ -121,7 +122,7 @@ class Dl1Writer:
         self._images = images
         self._simulated = simulated
         self._start = Time.now()
-        subarray.to_hdf(self.h5file)
+        write_subarray(self.h5file, subarray)
         self._tables = create_event_tables(self._writer, subarray, tel_ids, images=images != "none")
         self._extra_dtype = _extras_dtype(extra_columns)
         self._make_extras(tel_ids, extra_columns)

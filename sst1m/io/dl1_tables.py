@@ -52,6 +52,7 @@ __all__ = [
     "open_table_writer",
     "parameters_table",
     "pointing_table",
+    "write_subarray",
     "write_observation_blocks",
 ]
 
@@ -191,6 +192,28 @@ def create_event_tables(
             made[path] = make_empty(writer, path, [tel_index, _image_container(subarray, tel_id)])
             writer.filters = FILTERS
     return made
+
+
+def write_subarray(h5file: tables.File, subarray: SubarrayDescription) -> None:
+    """
+    Write the description of the array, its cameras numbered in the order of the telescopes.
+
+    ctapipe numbers them in the order of a set, which differs from process to process.
+    """
+    subarray.to_hdf(h5file)
+    layout = h5file.get_node("/configuration/instrument/subarray/layout")
+    numbers = list(dict.fromkeys(layout.col("camera_index").tolist()))
+    if numbers == sorted(numbers):
+        return
+    cameras = h5file.get_node("/configuration/instrument/telescope/camera")
+    for kind in ("geometry", "readout"):
+        for number in numbers:
+            h5file.rename_node(cameras, f"old_{kind}_{number}", name=f"{kind}_{number}")
+        for new, number in enumerate(numbers):
+            h5file.rename_node(cameras, f"{kind}_{new}", name=f"old_{kind}_{number}")
+    new_number = {number: new for new, number in enumerate(numbers)}
+    layout.modify_column(column=[new_number[n] for n in layout.col("camera_index")], colname="camera_index")
+    layout.flush()
 
 
 def create_pointing_table(writer: HDF5TableWriter, tel_id: int) -> tables.Table:

@@ -16,7 +16,7 @@ from ctapipe.io import HDF5TableWriter
 from numpy.typing import NDArray
 
 from ..image import CameraTables, parametrize_block
-from .dl1_tables import TELESCOPE_TRIGGER, make_empty
+from .dl1_tables import SUBARRAY_TRIGGER, TELESCOPE_TRIGGER, make_empty
 
 __all__ = ["create_true_parameters", "interleave_triggers", "true_parameters", "true_parameters_table"]
 
@@ -68,7 +68,9 @@ def interleave_triggers(h5file: tables.File) -> None:
     table.flush()
     if not table.nrows:
         return
+    array_table = h5file.get_node(SUBARRAY_TRIGGER)
+    array_table.flush()
+    place = {event: number for number, event in enumerate(array_table.col("event_id").tolist())}
     rows = table.read()
-    first_seen = {event: place for place, event in reversed(list(enumerate(rows["event_id"].tolist())))}
-    place = np.array([first_seen[event] for event in rows["event_id"].tolist()])
-    table.modify_rows(0, rows=rows[np.lexsort((rows["tel_id"], place))])
+    order = np.array([place[event] for event in rows["event_id"].tolist()])
+    table.modify_rows(0, rows=rows[np.lexsort((rows["tel_id"], order))])

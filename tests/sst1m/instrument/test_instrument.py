@@ -1,5 +1,9 @@
 """The instrument from rules and figures agrees with the collaboration's own description."""
 
+import os
+import subprocess
+import sys
+
 import astropy.constants as c
 import astropy.units as u
 import numpy as np
@@ -72,3 +76,24 @@ def test_description_agrees_with_the_one_in_use(reference, tel_id):
     np.testing.assert_allclose(
         sst1m_subarray().positions[tel_id].to_value("m"), reference.positions[tel_id].to_value("m"), atol=1e-5
     )
+
+
+def test_cameras_are_numbered_alike_in_every_process(tmp_path):
+    code = (
+        "import sys, hashlib, tables; from sst1m.io.dl1_tables import write_subarray;"
+        "from sst1m.instrument import sst1m_subarray; h5 = tables.open_file(sys.argv[1], 'w');"
+        "write_subarray(h5, sst1m_subarray());"
+        "nodes = [n.read().tobytes() for n in h5.walk_nodes('/', 'Table')];"
+        "print(hashlib.sha256(b''.join(nodes)).hexdigest()); h5.close()"
+    )
+    digests = {
+        subprocess.run(
+            [sys.executable, "-c", code, str(tmp_path / f"{seed}.h5")],
+            env=os.environ | {"PYTHONHASHSEED": str(seed)},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for seed in (1, 2, 3)
+    }
+    assert len(digests) == 1

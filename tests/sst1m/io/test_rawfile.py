@@ -63,7 +63,7 @@ def test_real_file_is_read_as_the_official_reader_does(real_raw_file):
     assert block.samples.dtype == np.int16
     assert block.baseline.dtype == np.float32
     assert block.index.time_ns.dtype == np.int64
-    assert block.index.time_ns[0] == 1534982401_673508228
+    assert block.index.time_ns[0] == 1534982438_673508228
     # The camera's baseline is that of the waveform itself.
     assert abs(np.median(block.baseline) - np.median(block.samples)) < 5
 
