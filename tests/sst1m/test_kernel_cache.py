@@ -57,3 +57,23 @@ def test_a_change_in_a_called_function_discards_the_kernel(package):
 def test_a_package_that_cannot_be_written_is_left_alone(package):
     (package / "__pycache__").write_text("a file where the directory should be")
     assert discard_stale_kernels(package)
+
+
+def test_a_change_that_no_kernel_sees_keeps_the_kernels(package):
+    (package / "page.py").write_text("TITLE = 'night'\n")
+    discard_stale_kernels(package)
+    run(package)
+    (package / "page.py").write_text("TITLE = 'another night'\n")
+    assert not discard_stale_kernels(package)
+    assert list(package.rglob("*.nbi"))
+
+
+def test_a_constant_of_another_module_counts_as_code_of_the_kernel(package):
+    (package / "constants.py").write_text("OFFSET = 1\n")
+    text = (package / "callee.py").read_text()
+    (package / "callee.py").write_text("from .constants import OFFSET\n" + text)
+    discard_stale_kernels(package)
+    run(package)
+    (package / "constants.py").write_text("OFFSET = 20\n")
+    assert discard_stale_kernels(package)
+    assert not list(package.rglob("*.nbi"))
