@@ -153,6 +153,23 @@ class NightLayout:
         tag = f"_{wobble}" if wobble else ""
         return self.root / target / f"cs{name.tel}" / "dl1" / f"{name.stem}{tag}_dl1.h5"
 
+    def dl2_path(self, dl1: Path) -> Path:
+        """Path of the DL2 product that is made from a DL1 product, of one telescope or of both."""
+        return dl1.parent.with_name("dl2") / f"{dl1.name.removesuffix('.h5')}_dl2.h5"
+
+    def stereo_path(self, dl1: Path) -> Path:
+        """Path of the events that both telescopes saw during a run of telescope 1."""
+        return dl1.parents[2] / "stereo" / "dl1" / f"{dl1.name.removesuffix('.h5')}_stereo.h5"
+
+    def coincidences_path(self, target: str) -> Path:
+        """Path of the pairs of events of both telescopes, all runs on a target together."""
+        name = f"SST1M_{self.date:%Y%m%d}_{target}_coincidences.h5"
+        return self.root / target / "stereo" / "coincidences" / name
+
+    def dl3_directory(self, target: str, setup: str, *, energy_dependent: bool = False) -> Path:
+        """Directory of the photon lists of a target (setup: ``cs1``, ``cs2`` or ``stereo``)."""
+        return self.root / target / setup / ("dl3_eff" if energy_dependent else "dl3")
+
     def parse_dl1_path(self, path: Path) -> Dl1Name:
         """Read run, target and wobble from the path of a DL1 product.
 

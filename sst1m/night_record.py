@@ -3,9 +3,11 @@
 import json
 import logging
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from itertools import chain
 from pathlib import Path
+from typing import Literal
 
 from sst1m.checkpoint import explained_write_errors, held_lock, sweep_parts, write_atomically, write_json
 from sst1m.corrections import corrections_digest
@@ -13,6 +15,7 @@ from sst1m.errors import Sst1mError
 from sst1m.layout import NightLayout
 from sst1m.manifest import STATES, Manifest, read_manifest
 from sst1m.names import RawName
+from sst1m.night_products import remove_orphans
 from sst1m.night_scan import NightRequest, list_raw_files, night_signature, scan_night
 from sst1m.provenance import read_provenance, software_versions, utc_now
 from sst1m.runstate import clear_failures, remove_stale_products, with_states
@@ -20,6 +23,7 @@ from sst1m.runstate import clear_failures, remove_stale_products, with_states
 __all__ = [
     "LEVELS",
     "NightPlan",
+    "ScienceState",
     "close_night",
     "is_closed",
     "make_manifest",
@@ -27,10 +31,35 @@ __all__ = [
     "retry_quarantined",
 ]
 
-LEVELS = ("dl1",)
+LEVELS = ("dl1", "dl2", "dl3")
 """Data levels up to which a night can be processed, in their order."""
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class ScienceState:
+    """
+    The state of a product after DL1.
+
+    Parameters
+    ----------
+    target, setup, level : str
+        What it belongs to; `level` is ``dl1`` (both telescopes together), ``dl2``, ``dl3`` or ``dl3_eff``.
+    product : str
+        Path below the directory of the night; empty where the set-up is not possible.
+    state : str
+        ``done``, ``quarantined``, ``waiting``, or ``skipped`` where the night has no data for it.
+    reason : str
+        Why it is not done.
+    """
+
+    target: str
+    setup: str
+    level: str
+    product: str
+    state: Literal["done", "quarantined", "waiting", "skipped"]
+    reason: str = ""
 
 
 @dataclass(frozen=True)
@@ -48,12 +77,18 @@ class NightPlan:
         Digest of the configuration file's bytes.
     options : mapping
         Options that change what products contain.
+    science : str
+        Digest of models, responses, cuts and sources; empty up to DL1.
+    targets : tuple of str
+        Targets that are asked for after DL1; empty: all.
     """
 
     request: NightRequest
     until: str
     config_digest: str
     options: Mapping[str, object]
+    science: str = ""
+    targets: tuple[str, ...] = ()
 
     @property
     def night(self) -> NightLayout:
@@ -81,7 +116,8 @@ def make_manifest(request: NightRequest) -> Manifest:
     manifest = scan_night(request)
     with held_lock(request.night.locks / "night.lock"):
         sweep_parts(request.night.manifest)
-        for line in remove_stale_products(request.night, manifest.rows):
+        stale = chain(remove_stale_products(request.night, manifest.rows), remove_orphans(request.night))
+        for line in stale:
             log.warning("%s", line)
             _note(request.night, line)
         manifest = with_states(manifest, request.night, _raw_directories(request))
@@ -124,12 +160,18 @@ def retry_quarantined(night: NightLayout, before_ns: int) -> list[str]:
     Returns
     -------
     list of str
-        Names of the raw files.
+        Names of the raw files, and products after DL1.
     """
     cleared = []
     for path in sorted((night.root / "quarantine").glob("*.json")):
         record = read_provenance(path) or {}
         file, time_ns = record.get("file"), record.get("time_ns")
+        if isinstance(record.get("product"), str) and isinstance(time_ns, int) and time_ns < before_ns:
+            with explained_write_errors(path):
+                path.unlink(missing_ok=True)
+                path.with_suffix(".log").unlink(missing_ok=True)
+            cleared.append(str(record["product"]))
+            continue
         if not isinstance(file, str) or not isinstance(time_ns, int) or time_ns >= before_ns:
             continue
         try:
@@ -142,7 +184,9 @@ def retry_quarantined(night: NightLayout, before_ns: int) -> list[str]:
     return cleared
 
 
-def close_night(plan: NightPlan, manifest: Manifest, fingerprint: str) -> bool:
+def close_night(
+    plan: NightPlan, manifest: Manifest, fingerprint: str, science: Sequence[ScienceState] = ()
+) -> bool:
     """
     Write the closing record of a night, also of one that is not finished.
 
@@ -154,14 +198,17 @@ def close_night(plan: NightPlan, manifest: Manifest, fingerprint: str) -> bool:
         Present states.
     fingerprint : str
         Fingerprint of the configuration.
+    science : sequence of ScienceState
+        Products after DL1.
 
     Returns
     -------
     bool
-        Whether the night is complete: every run is done or rightly skipped.
+        Whether the night is complete: every run and every product is done or rightly skipped.
     """
     counts = manifest.counts()
-    complete = not manifest.in_state("quarantined", "waiting")
+    open_products = [state for state in science if state.state in ("quarantined", "waiting")]
+    complete = not manifest.in_state("quarantined", "waiting") and not open_products
     done = manifest.in_state("done")
     content: dict[str, object] = {
         "night": f"{manifest.date:%Y-%m-%d}",
@@ -171,6 +218,8 @@ def close_night(plan: NightPlan, manifest: Manifest, fingerprint: str) -> bool:
         "signature": manifest.signature,
         "config": {"fingerprint": fingerprint, "file_sha256": plan.config_digest},
         "options": dict(plan.options),
+        "science": plan.science,
+        "targets": list(plan.targets),
         "telescopes": {
             str(tel_id): {
                 "raw_directory": str(plan.request.raw_directory(tel_id)),
@@ -183,8 +232,11 @@ def close_night(plan: NightPlan, manifest: Manifest, fingerprint: str) -> bool:
         "problems": [
             {"tel": row.tel, "run": row.run, "file": row.file, "state": row.state, "reason": row.reason}
             for row in manifest.in_state("quarantined", "waiting")
-        ],
-        "products": [row.product for row in done],
+        ]
+        + [asdict(state) for state in open_products],
+        "skipped": [asdict(state) for state in science if state.state == "skipped"],
+        "products": [row.product for row in done]
+        + [state.product for state in science if state.state == "done"],
         "software": software_versions(),
     }
     with held_lock(plan.night.locks / "night.lock"):
@@ -206,6 +258,8 @@ def is_closed(plan: NightPlan) -> bool:
             and LEVELS.index(record["until"]) >= LEVELS.index(plan.until)
             and record["config"]["file_sha256"] == plan.config_digest
             and record["options"] == dict(plan.options)
+            and (plan.until == "dl1" or record["science"] == plan.science)
+            and (not record["targets"] or set(plan.targets or ("",)) <= set(record["targets"]))
             and record["signature"] == _present_signature(plan.request)
             and plan.night.manifest.exists()
             and all((plan.night.root / product).exists() for product in record["products"])

@@ -3,9 +3,19 @@
 from tasks.console import explain_errors
 from tasks.luigi_cfg import set_truthful_defaults
 from tasks.night import NightManifest, RunNight
+from tasks.nights import RunNights
 from tasks.reduction import CalibrateRun
+from tasks.science import ExportPhotonLists, MatchTelescopes, ReconstructRuns
 
-__all__ = ["CalibrateRun", "NightManifest", "RunNight"]
+__all__ = [
+    "CalibrateRun",
+    "ExportPhotonLists",
+    "MatchTelescopes",
+    "NightManifest",
+    "ReconstructRuns",
+    "RunNight",
+    "RunNights",
+]
 
 set_truthful_defaults()
 explain_errors()

@@ -15,7 +15,7 @@ from sst1m.isolation import die_with_parent
 from sst1m.layout import NightLayout
 from sst1m.night_scan import NightRequest
 from tasks.console import set_traceback_file, start_console
-from tasks.parameters import NightParameter, night_options, site_path, telescope_ids
+from tasks.parameters import NightParameter, analysis_dir, last_night, night_options, site_path, telescope_ids
 
 if TYPE_CHECKING:
     from sst1m.config import AnalysisConfig
@@ -31,7 +31,7 @@ _MAIN_PID = os.getpid()
 class NightTask(luigi.Task):
     """A task that belongs to a night."""
 
-    date = NightParameter(description="evening of the night")
+    date = NightParameter(default=last_night(), description="evening of the night; default: last night")
 
     @property
     def label(self) -> str:
@@ -41,7 +41,7 @@ class NightTask(luigi.Task):
     @property
     def night(self) -> NightLayout:
         """Paths of the night."""
-        return NightLayout(site_path("ana_dir"), self.date)
+        return NightLayout(analysis_dir(), self.date)
 
     @property
     def request(self) -> NightRequest:

@@ -9,10 +9,11 @@ import luigi
 
 from sst1m.analysis_root import check_analysis_root
 from sst1m.errors import ConfigError, InputError, Sst1mError
-from sst1m.manifest import Manifest, ManifestRow, read_manifest
+from sst1m.manifest import Manifest, read_manifest
 from sst1m.night_record import (
     LEVELS,
     NightPlan,
+    ScienceState,
     close_night,
     is_closed,
     make_manifest,
@@ -20,11 +21,13 @@ from sst1m.night_record import (
     retry_quarantined,
 )
 from sst1m.night_scan import is_current
+from sst1m.night_science import NightScience, night_targets
 from tasks.base import CALL_STARTED_NS, NightTask, config_digest, load_site_config, product_options
 from tasks.console import night_table, report_at_exit
 from tasks.luigi_cfg import check_luigi_cfg
-from tasks.parameters import site_paths, telescope_ids
+from tasks.parameters import science_paths, site_paths, telescope_ids, wanted_setups
 from tasks.reduction import CalibrateRun
+from tasks.science import science_tasks
 
 __all__ = ["AwaitedRun", "NightManifest", "RunNight"]
 
@@ -86,23 +89,36 @@ class AwaitedRun(luigi.ExternalTask):
 
 class RunNight(NightTask):
     """
-    Processes all raw files of a night, and closes it with ``night.json``.
+    Processes all raw files of a night up to photon lists, and closes it with ``night.json``.
 
     May be run again at any time: only what is missing is done. The night is complete when every raw file is
-    done or rightly skipped; luigi then ends with status 0. Status 20 means that a run waits for a file or
-    for the operator, 30 that a run is in quarantine or could not be reduced, 35 that the configuration is
-    wrong.
+    done or rightly skipped, and so is every product that follows; luigi then ends with status 0. Status 20
+    means that a run waits for a file or for the operator, 30 that a run or a product is in quarantine or
+    could not be made, 35 that the configuration is wrong.
     """
 
-    until = luigi.Parameter(default="dl1", description=f"data level to be reached: {', '.join(LEVELS)}")
+    until = luigi.Parameter(default=LEVELS[-1], description=f"data level to be reached: {', '.join(LEVELS)}")
+    targets = luigi.Parameter(
+        default="", description="targets for which to go beyond DL1, separated by commas; empty: all"
+    )
     retry_quarantined = luigi.BoolParameter(
-        default=False, significant=False, description="take all runs out of quarantine and try them again"
+        default=False, significant=False, description="take everything out of quarantine and try it again"
     )
 
     @property
     def plan(self) -> NightPlan:
         """What is asked of the night."""
-        return NightPlan(self.request, self.until, config_digest(), product_options())
+        return NightPlan(
+            self.request,
+            self.until,
+            config_digest(),
+            product_options(),
+            science_paths().signature(self.until, wanted_setups()),
+            self._asked(),
+        )
+
+    def _asked(self) -> tuple[str, ...]:
+        return tuple(sorted({name.strip() for name in self.targets.split(",") if name.strip()}))
 
     def output(self) -> luigi.LocalTarget:
         """Return the closing record."""
@@ -112,7 +128,7 @@ class RunNight(NightTask):
         """Whether the night was closed as complete and nothing has changed since; imports nothing heavy."""
         try:
             closed = is_closed(self.plan)
-        except Sst1mError:
+        except (Sst1mError, ValueError):
             # requires() meets the same error, and there it reaches the observer in one line.
             return False
         # The paths are taken now: at the exit, luigi has forgotten what the command line said.
@@ -121,67 +137,88 @@ class RunNight(NightTask):
 
     def requires(self) -> list[luigi.Task]:
         """
-        Need the manifest, and once it is there, every run in it: so a night can be planned before it is run.
+        Need the manifest, and once it is there, all that follows from it: so a night can be planned before
+        it is run.
 
         What arrives between the planning and the run is not forgotten: `run` looks at the manifest once more.
         """
         check_luigi_cfg()
         if self.until not in LEVELS:
-            raise ConfigError(f"--until {self.until}: this version can reach {', '.join(LEVELS)}")
+            raise ConfigError(f"--until {self.until}: there are only {', '.join(LEVELS)}")
         site_paths("root_dir", "ana_dir", "config_file")
         telescope_ids()
         config = load_site_config()
         check_analysis_root(self.night.ana_dir, config.fingerprint(), config.canonical(), product_options())
+        # What the later levels need is missing now as it will be after hours of reduction.
+        science_paths().signature(self.until, wanted_setups())
         self._take_out_of_quarantine()
         manifest = self._scan()
         if not manifest.complete():
             return [manifest]
-        return list(self._runs(read_manifest(self.night.manifest)))
+        return self._work(read_manifest(self.night.manifest))
 
     def _take_out_of_quarantine(self) -> None:
         """Clear the records that are older than this command; a run that fails again stays in quarantine."""
         if self.retry_quarantined:
             for file in retry_quarantined(self.night, CALL_STARTED_NS):
-                log.info("%s: out of quarantine, to be reduced again", file)
+                log.info("%s: out of quarantine, to be tried again", file)
 
     def _scan(self) -> NightManifest:
         return NightManifest(date=self.date)
 
-    def _runs(self, manifest: Manifest | None) -> Iterator[CalibrateRun]:
-        """Return a task for every run that is to be reduced."""
-        rows: tuple[ManifestRow, ...] = manifest.rows if manifest else ()
-        for row in rows:
-            if row.product:
-                yield CalibrateRun(
-                    date=self.date,
-                    tel=row.tel,
-                    run_number=row.run,
-                    target=row.target,
-                    wobble=row.wobble,
-                    ra=row.ra,
-                    dec=row.dec,
-                    pointing_source=row.pointing_source,
-                )
+    def _work(self, manifest: Manifest | None) -> list[luigi.Task]:
+        """Return the reduction of every run, and what is to be made of each target."""
+        if manifest is None:
+            return []
+        runs: list[luigi.Task] = [CalibrateRun.of(self.date, row) for row in manifest.rows if row.product]
+        if self.until == "dl1":
+            return runs
+        return runs + list(science_tasks(self.date, manifest, self.until, self._chosen(manifest)))
+
+    def _chosen(self, manifest: Manifest) -> list[str]:
+        """Return the targets to go on with; a name that is none of the night's is an error."""
+        known = night_targets(manifest)
+        if unknown := [name for name in self._asked() if name not in known]:
+            raise ConfigError(
+                f"--targets {', '.join(unknown)}: not observed in the night {self.date:%Y-%m-%d}; "
+                f"there are {', '.join(known) or 'no targets at all'}"
+            )
+        return [name for name in known if not self._asked() or name in self._asked()]
 
     def run(self) -> Iterator[list[luigi.Task]]:
-        """Reduce what the manifest lists, look for what has arrived meanwhile, and close the night."""
+        """Do what the manifest lists, look for what has arrived meanwhile, and close the night."""
         self.start()
         config = self.claim_root()
         self._take_out_of_quarantine()
         yield [self._scan()]
-        yield list(self._runs(read_manifest(self.night.manifest)))
+        yield self._work(read_manifest(self.night.manifest))
         manifest = refresh_manifest(self.request)
-        if close_night(self.plan, manifest, config.fingerprint()):
+        science = self._science_states(manifest)
+        if close_night(self.plan, manifest, config.fingerprint(), science):
             return
-        if quarantined := manifest.in_state("quarantined"):
-            names = ", ".join(f"tel {row.tel} {row.file}" for row in quarantined[:3])
-            more = ", ..." if len(quarantined) > 3 else ""
-            raise InputError(
-                f"{len(quarantined)} of {len(manifest.rows)} raw files in quarantine ({names}{more}): "
-                "replace them, exclude them in corrections.ecsv, or try again with --retry-quarantined"
-            )
+        self._complain(manifest, science)
         waiting = manifest.in_state("waiting")
         yield [AwaitedRun(date=self.date, tel=row.tel, file=row.file, reason=row.reason) for row in waiting]
+
+    def _science_states(self, manifest: Manifest) -> list[ScienceState]:
+        if self.until == "dl1":
+            return []
+        states: list[ScienceState] = []
+        for target in self._chosen(manifest):
+            science = NightScience.of(self.night, target, manifest, science_paths(), load_site_config())
+            states += science.states(wanted_setups(), self.until)
+        return states
+
+    def _complain(self, manifest: Manifest, science: list[ScienceState]) -> None:
+        """Raise if something is in quarantine: luigi then ends with the status of a failure."""
+        names = [f"tel {row.tel} {row.file}" for row in manifest.in_state("quarantined")]
+        names += [state.product for state in science if state.state == "quarantined"]
+        if names:
+            more = ", ..." if len(names) > 3 else ""
+            raise InputError(
+                f"{len(names)} raw files or products in quarantine ({', '.join(names[:3])}{more}): "
+                "replace the files, exclude them in corrections.ecsv, or try again with --retry-quarantined"
+            )
 
 
 def _table(path: Path) -> str:

@@ -9,18 +9,29 @@ import luigi
 from luigi.parameter import ParameterVisibility
 
 from sst1m.errors import ConfigError
+from sst1m.names import target_name_problem
+from sst1m.night_science import SETUPS, SciencePaths, Setup
 
 __all__ = [
     "NightParameter",
+    "analysis_dir",
+    "last_night",
     "night",
     "night_options",
     "optional_site_path",
+    "science_paths",
     "site",
     "site_path",
     "telescope_ids",
+    "wanted_setups",
 ]
 
 _C = TypeVar("_C", bound=luigi.Config)
+
+
+def last_night() -> datetime.date:
+    """Return the evening of yesterday (UTC): in the morning, that of the night that has just ended."""
+    return datetime.datetime.now(datetime.UTC).date() - datetime.timedelta(days=1)
 
 
 class NightParameter(luigi.DateParameter):
@@ -55,6 +66,7 @@ class site(luigi.Config):  # noqa: N801 - the class name is the section's name i
     stereo_model_dir = _SitePath("forests of both telescopes together")
     eff_cut_dir_mono = _SitePath("energy-dependent gammaness cuts of the single telescopes")
     eff_cut_dir_stereo = _SitePath("energy-dependent gammaness cuts of both telescopes together")
+    sources_file = _SitePath("catalogue of sources (ECSV), e.g. a copy of config/sources.ecsv")
     mc_dir = _SitePath("root of the simulations")
     mc_config_file = _SitePath("configuration of the simulations' analysis (JSON)")
 
@@ -72,6 +84,15 @@ class night(luigi.Config):  # noqa: N801 - the class name is the section's name 
         default=True,
         parsing=luigi.BoolParameter.EXPLICIT_PARSING,
         description="both telescopes together (from the DL1 of both; no effect on DL1)",
+    )
+    irf_method = luigi.ChoiceParameter(
+        default="interpolate",
+        choices=("interpolate", "nearest"),
+        description="response of an observation: between the nodes of the production, or of the nearest one",
+    )
+    version = luigi.Parameter(
+        default="",
+        description="directory below ana_dir for this analysis, beside older ones; empty: ana_dir itself",
     )
     settle_minutes = luigi.FloatParameter(
         default=15.0,
@@ -157,6 +178,42 @@ def night_options() -> night:
         If one of its values cannot be understood.
     """
     return _section(night)
+
+
+def analysis_dir() -> Path:
+    """
+    Return the root of the products: ``[site] ana_dir``, and below it the version that ``[night]`` names.
+
+    Raises
+    ------
+    ConfigError
+        If the version cannot be the name of a directory.
+    """
+    version = night_options().version
+    if problem := version and target_name_problem(version):
+        raise ConfigError(f"[night] version = {version!r} cannot be a directory: {problem}")
+    return site_path("ana_dir") / version if version else site_path("ana_dir")
+
+
+def science_paths() -> SciencePaths:
+    """Return where the site keeps models, responses, cuts and sources; None for what it does not name."""
+    return SciencePaths(
+        mono_model_dir=optional_site_path("mono_model_dir"),
+        stereo_model_dir=optional_site_path("stereo_model_dir"),
+        irf_dir=optional_site_path("irf_dir"),
+        eff_cut_dir_mono=optional_site_path("eff_cut_dir_mono"),
+        eff_cut_dir_stereo=optional_site_path("eff_cut_dir_stereo"),
+        sources_file=optional_site_path("sources_file"),
+        irf_method=night_options().irf_method,
+    )
+
+
+def wanted_setups() -> list[Setup]:
+    """Return the telescope set-ups that ``[night]`` asks for."""
+    wanted = night_options()
+    both = wanted.cs1 and wanted.cs2
+    chosen = {"cs1": wanted.cs1, "cs2": wanted.cs2, "stereo": wanted.stereo and both}
+    return [setup for setup in SETUPS if chosen[setup]]
 
 
 def telescope_ids() -> tuple[int, ...]:

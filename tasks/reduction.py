@@ -1,15 +1,17 @@
 """From one raw file to one product."""
 
 import contextlib
+import datetime
 import logging
 import os
 import time
+from typing import Self
 
 import luigi
 
 from sst1m.errors import Sst1mError
 from sst1m.layout import raw_path
-from sst1m.manifest import Manifest
+from sst1m.manifest import Manifest, ManifestRow
 from sst1m.names import RawName
 from sst1m.night_record import refresh_manifest
 from sst1m.run_reduction import RunJob, RunOutcome, reduce_night_run, run_is_settled
@@ -47,6 +49,20 @@ class CalibrateRun(NightTask):
     ra = luigi.FloatParameter(description="pointing of the telescope, ICRS [deg]")
     dec = luigi.FloatParameter(description="pointing of the telescope, ICRS [deg]")
     pointing_source = luigi.Parameter(description="who says so: header or corrections")
+
+    @classmethod
+    def of(cls, date: datetime.date, row: ManifestRow) -> Self:
+        """Return the reduction of a run of the manifest."""
+        return cls(
+            date=date,
+            tel=row.tel,
+            run_number=row.run,
+            target=row.target,
+            wobble=row.wobble,
+            ra=row.ra,
+            dec=row.dec,
+            pointing_source=row.pointing_source,
+        )
 
     @property
     def label(self) -> str:

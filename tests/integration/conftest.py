@@ -71,6 +71,7 @@ class MadeNight:
     base: Path
     templates: dict[int, Path]
     environment: dict[str, str] = field(default_factory=dict)
+    until: tuple[str, ...] = ("--until", "dl1")
 
     def __post_init__(self) -> None:
         self.raw, self.ana = self.base / "raw", self.base / "ana"
@@ -109,7 +110,16 @@ class MadeNight:
         return content.replace(card, f"TARGET  = '{value:<8}'".ljust(80)[:80].encode("latin-1"))
 
     def command(self, *options: str) -> list[str]:
-        return [sys.executable, "-m", "tasks", "RunNight", "--date", f"{NIGHT:%Y-%m-%d}", *options]
+        return [
+            sys.executable,
+            "-m",
+            "tasks",
+            "RunNight",
+            "--date",
+            f"{NIGHT:%Y-%m-%d}",
+            *self.until,
+            *options,
+        ]
 
     def env(self, **more: str) -> dict[str, str]:
         return os.environ | {
@@ -225,7 +235,7 @@ def _run_luigi(night: MadeNight, options: tuple[str, ...], before) -> int:
         "calibration-dir": night.calibration,
     }
     arguments = [f"--site-{name}={value}" for name, value in site.items()]
-    sys.argv = ["luigi", "RunNight", "--date", f"{NIGHT:%Y-%m-%d}", *options, *arguments]
+    sys.argv = ["luigi", "RunNight", "--date", f"{NIGHT:%Y-%m-%d}", *night.until, *options, *arguments]
     if before is not None:
         before()
     try:

@@ -1,5 +1,6 @@
 """The command line and luigi.cfg: mistakes are one clear line and no success, wherever the command starts."""
 
+import datetime
 import os
 import subprocess
 import sys
@@ -81,10 +82,11 @@ def test_mistakes_in_luigi_cfg_are_named(command, text, words):
     ("arguments", "words"),
     [
         (("RunNight", "--date", "yesterday"), ("'yesterday' is not a date", "YYYY-MM-DD")),
-        (("RunNight",), ("requires the 'date' parameter",)),
-        (("RunNight", "--date", "2024-03-04", "--until", "dl9"), ("--until dl9", "dl1")),
+        (("RunNight", "--date", "2024-03-04", "--until", "dl9"), ("--until dl9", "dl1, dl2, dl3")),
+        (("RunNight", "--date", "2024-03-04"), ("[site] mono_model_dir is not set", "--until dl1")),
+        (("RunNights", "--start", "2024-03-05", "--stop", "2024-03-04"), ("the other way round",)),
         (("RunNihgt", "--date", "2024-03-04"), ("RunNihgt", "RunNight")),
-        (("RunNight", "--date", "2024-03-04"), ("no raw files of the night 2024-03-04",)),
+        (("RunNight", "--date", "2024-03-04", "--until", "dl1"), ("no raw files of the night 2024-03-04",)),
     ],
 )
 @pytest.mark.parametrize("program", [(LUIGI, "--module", "tasks"), (sys.executable, "-m", "tasks")])
@@ -94,6 +96,20 @@ def test_mistakes_on_the_command_line_are_named(command, arguments, words, progr
     assert "Traceback" not in result.stderr
     for word in words:
         assert word in result.stderr
+
+
+def test_without_a_date_it_is_last_night(command):
+    yesterday = datetime.datetime.now(datetime.UTC).date() - datetime.timedelta(days=1)
+    result = command(SITE, "RunNight", "--until", "dl1")
+    assert f"no raw files of the night {yesterday:%Y-%m-%d}" in result.stderr
+
+
+def test_nights_without_raw_files_are_named(command):
+    nights = ("RunNights", "--start", "2024-03-04", "--stop", "2024-03-09", "--until", "dl1")
+    result = command(SITE, *nights)
+    assert result.returncode == 0
+    assert "0 nights with raw files, 6 skipped" in result.stderr
+    assert "skipped: 2024-03-04 to 2024-03-09" in result.stderr
 
 
 def test_the_shipped_luigi_cfg_is_valid_and_decides_no_path(command, project_root):
