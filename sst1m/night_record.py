@@ -25,6 +25,7 @@ __all__ = [
     "NightPlan",
     "ScienceState",
     "close_night",
+    "closed_states",
     "is_closed",
     "make_manifest",
     "refresh_manifest",
@@ -234,7 +235,7 @@ def close_night(
             for row in manifest.in_state("quarantined", "waiting")
         ]
         + [asdict(state) for state in open_products],
-        "skipped": [asdict(state) for state in science if state.state == "skipped"],
+        "states": [asdict(state) for state in science],
         "products": [row.product for row in done]
         + [state.product for state in science if state.state == "done"],
         "software": software_versions(),
@@ -267,6 +268,17 @@ def is_closed(plan: NightPlan) -> bool:
     except (OSError, ValueError, KeyError, TypeError, Sst1mError):
         # Whatever is wrong with the record or the raw files comes to light when the night is done anew.
         return False
+
+
+def closed_states(night: NightLayout, signature: str) -> list[ScienceState] | None:
+    """Return the products after DL1 of a night that was closed as complete; None where it was not."""
+    record = read_provenance(night.record) or {}
+    try:
+        if record["complete"] is not True or record["signature"] != signature:
+            return None
+        return [ScienceState(**state) for state in record["states"]]
+    except (KeyError, TypeError):
+        return None
 
 
 def _present_signature(request: NightRequest) -> str:

@@ -2,7 +2,7 @@
 
 import hashlib
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -17,7 +17,15 @@ from sst1m.night_record import ScienceState
 if TYPE_CHECKING:
     from sst1m.config import AnalysisConfig
 
-__all__ = ["SETUPS", "NightScience", "SciencePaths", "Setup", "night_targets", "possible_setups"]
+__all__ = [
+    "SETUPS",
+    "NightScience",
+    "SciencePaths",
+    "Setup",
+    "night_states",
+    "night_targets",
+    "possible_setups",
+]
 
 log = logging.getLogger(__name__)
 
@@ -260,3 +268,20 @@ def possible_setups(wanted: Iterable[Setup], planned: Iterable[Path]) -> list[Se
     """
     seen = {path.parents[1].name for path in planned}
     return [s for s in wanted if s in seen or (s == "stereo" and {"cs1", "cs2"} <= seen)]
+
+
+def night_states(
+    night: NightLayout,
+    manifest: Manifest,
+    targets: Iterable[str],
+    wanted: Sequence[Setup],
+    until: str,
+    paths: SciencePaths,
+    config: "AnalysisConfig",
+) -> list[ScienceState]:
+    """Return the state of every product after DL1 of some targets of a night, from the disk alone."""
+    return [
+        state
+        for target in targets
+        for state in NightScience.of(night, target, manifest, paths, config).states(wanted, until)
+    ]

@@ -20,7 +20,7 @@ from tasks.parameters import NightParameter, analysis_dir, last_night, night_opt
 if TYPE_CHECKING:
     from sst1m.config import AnalysisConfig
 
-__all__ = ["CALL_STARTED_NS", "NightTask", "load_site_config"]
+__all__ = ["CALL_STARTED_NS", "NightTask", "load_data_config", "load_site_config"]
 
 CALL_STARTED_NS = time.time_ns()
 """When the present command began; forked workers inherit it."""
@@ -75,7 +75,7 @@ class NightTask(luigi.Task):
             die_with_parent(_MAIN_PID)
 
 
-def config_digest() -> str:
+def config_digest(path: Path | None = None) -> str:
     """
     Return the sha256 of the configuration file's bytes: equal bytes need not be read again.
 
@@ -84,7 +84,7 @@ def config_digest() -> str:
     ConfigError
         If the file cannot be read.
     """
-    path = site_path("config_file")
+    path = path or site_path("config_file")
     try:
         return hashlib.sha256(path.read_bytes()).hexdigest()
     except OSError as error:
@@ -95,8 +95,13 @@ _configs: dict[tuple[Path, str], "AnalysisConfig"] = {}
 
 
 def load_site_config() -> "AnalysisConfig":
+    """Read the configuration that ``[site] config_file`` names; see `load_data_config`."""
+    return load_data_config(site_path("config_file"))
+
+
+def load_data_config(path: Path) -> "AnalysisConfig":
     """
-    Read the configuration that ``[site] config_file`` names, once per process.
+    Read a configuration of data, once per process.
 
     Raises
     ------
@@ -105,11 +110,11 @@ def load_site_config() -> "AnalysisConfig":
     """
     from sst1m.config import load_config
 
-    key = (site_path("config_file"), config_digest())
+    key = (path, config_digest(path))
     if key not in _configs:
-        config = load_config(key[0])
+        config = load_config(path)
         if config.kind != "data":
-            raise ConfigError(f"{key[0]}: is a configuration of simulations; a night needs one of data")
+            raise ConfigError(f"{path}: is a configuration of simulations; a night needs one of data")
         _configs[key] = config
     return _configs[key]
 

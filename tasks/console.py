@@ -15,14 +15,12 @@ from luigi.task_register import TaskClassException
 
 from sst1m.errors import Sst1mError
 from sst1m.isolation import in_isolated_process
-from sst1m.manifest import STATES, Manifest, ManifestRow
 from sst1m.provenance import utc_now
 
-__all__ = ["explain_errors", "night_table", "report_at_exit", "set_traceback_file", "start_console"]
+__all__ = ["explain_errors", "report_at_exit", "set_traceback_file", "start_console"]
 
 _OURS = "sst1m.errors."
 _TRACEBACK = "Traceback (most recent call last)"
-_LONGEST_LIST = 20
 
 log = logging.getLogger(__name__)
 
@@ -114,40 +112,6 @@ def start_console() -> None:
             logger.addHandler(handler)
             logger.setLevel(logging.INFO)
             logger.propagate = False
-
-
-def night_table(manifest: Manifest, path: Path) -> str:
-    """
-    Return the state of a night as a table for people.
-
-    Parameters
-    ----------
-    manifest : Manifest
-        The night.
-    path : Path
-        Where the manifest is.
-    """
-    counts = manifest.counts()
-    total = sum(sum(of_tel.values()) for of_tel in counts.values())
-    finished = "complete" if not manifest.in_state("quarantined", "waiting") else "not complete"
-    lines = [f"night {manifest.date:%Y-%m-%d}: {finished}, {total} raw files"]
-    lines.append(f"  {'telescope':<10}" + "".join(f"{state:>13}" for state in STATES))
-    lines += [
-        f"  {tel_id:<10}" + "".join(f"{of_tel[state]:>13}" for state in STATES)
-        for tel_id, of_tel in sorted(counts.items())
-    ]
-    open_rows = manifest.in_state("quarantined", "waiting")
-    lines += [f"  {row.state}: tel {row.tel} {row.file}: {_brief(row)}" for row in open_rows[:_LONGEST_LIST]]
-    if len(open_rows) > _LONGEST_LIST:
-        lines.append(f"  and {len(open_rows) - _LONGEST_LIST} more")
-    lines.append(f"  manifest: {path}")
-    return "\n".join(lines)
-
-
-def _brief(row: ManifestRow) -> str:
-    """Return the reason without the path of the raw file, which the line names already."""
-    path, separator, rest = row.reason.partition(f"/{row.file}: ")
-    return rest if separator and " " not in path else row.reason
 
 
 def report_at_exit(key: str, report: Callable[[], str]) -> None:

@@ -2,30 +2,39 @@
 
 import functools
 import logging
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Callable, Iterator
 
 import luigi
 
 from sst1m.analysis_root import check_analysis_root
 from sst1m.errors import ConfigError, InputError, Sst1mError
+from sst1m.layout import NightLayout
 from sst1m.manifest import Manifest, read_manifest
 from sst1m.night_record import (
     LEVELS,
     NightPlan,
     ScienceState,
     close_night,
+    closed_states,
     is_closed,
     make_manifest,
     refresh_manifest,
     retry_quarantined,
 )
 from sst1m.night_scan import is_current
-from sst1m.night_science import NightScience, night_targets
-from tasks.base import CALL_STARTED_NS, NightTask, config_digest, load_site_config, product_options
-from tasks.console import night_table, report_at_exit
+from sst1m.night_science import night_states, night_targets
+from tasks.base import (
+    CALL_STARTED_NS,
+    NightTask,
+    config_digest,
+    load_data_config,
+    load_site_config,
+    product_options,
+)
+from tasks.console import report_at_exit
 from tasks.luigi_cfg import check_luigi_cfg
-from tasks.parameters import science_paths, site_paths, telescope_ids, wanted_setups
+from tasks.night_table import night_table, science_table
+from tasks.parameters import science_paths, site_path, site_paths, telescope_ids, wanted_setups
 from tasks.reduction import CalibrateRun
 from tasks.science import science_tasks
 
@@ -131,8 +140,7 @@ class RunNight(NightTask):
         except (Sst1mError, ValueError):
             # requires() meets the same error, and there it reaches the observer in one line.
             return False
-        # The paths are taken now: at the exit, luigi has forgotten what the command line said.
-        report_at_exit(self.task_id, functools.partial(_table, self.night.manifest))
+        report_at_exit(self.task_id, self._reporter(closed))
         return closed
 
     def requires(self) -> list[luigi.Task]:
@@ -203,11 +211,31 @@ class RunNight(NightTask):
     def _science_states(self, manifest: Manifest) -> list[ScienceState]:
         if self.until == "dl1":
             return []
-        states: list[ScienceState] = []
-        for target in self._chosen(manifest):
-            science = NightScience.of(self.night, target, manifest, science_paths(), load_site_config())
-            states += science.states(wanted_setups(), self.until)
-        return states
+        targets = self._chosen(manifest)
+        paths, config = science_paths(), load_site_config()
+        return night_states(self.night, manifest, targets, wanted_setups(), self.until, paths, config)
+
+    def _reporter(self, closed: bool) -> Callable[[], str]:
+        """
+        Return what makes the table for the observer; luigi's settings are read now, not at the exit.
+
+        Parameters
+        ----------
+        closed : bool
+            Whether the night is complete already, as its record describes it.
+        """
+        night, paths, config_path = self.night, science_paths(), site_path("config_file")
+        until, setups, asked = self.until, wanted_setups(), self._asked()
+
+        def states(manifest: Manifest) -> list[ScienceState]:
+            if until == "dl1":
+                return []
+            if closed and (known := closed_states(night, manifest.signature)) is not None:
+                return known
+            targets = [name for name in night_targets(manifest) if not asked or name in asked]
+            return night_states(night, manifest, targets, setups, until, paths, load_data_config(config_path))
+
+        return functools.partial(_table, night, states)
 
     def _complain(self, manifest: Manifest, science: list[ScienceState]) -> None:
         """Raise if something is in quarantine: luigi then ends with the status of a failure."""
@@ -221,6 +249,9 @@ class RunNight(NightTask):
             )
 
 
-def _table(path: Path) -> str:
-    manifest = read_manifest(path)
-    return night_table(manifest, path) if manifest else ""
+def _table(night: NightLayout, states: Callable[[Manifest], list[ScienceState]]) -> str:
+    manifest = read_manifest(night.manifest)
+    if manifest is None:
+        return ""
+    science = science_table(states(manifest), night.root)
+    return night_table(manifest, night.manifest) + (f"\n{science}" if science else "")
