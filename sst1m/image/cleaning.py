@@ -61,7 +61,12 @@ def _any_above(image, threshold, around):
 
 @njit
 def _picture_pixels(image, threshold, min_neighbors, first, neighbors, found):
-    # the first loop is the only one over all pixels and ends most events
+    # the first loop is over all pixels, free of branches, and ends most events
+    any_above = False
+    for pixel in range(len(image)):
+        any_above |= image[pixel] >= threshold[pixel]
+    if not any_above:
+        return 0
     n_above = 0
     for pixel in range(len(image)):
         if image[pixel] >= threshold[pixel]:

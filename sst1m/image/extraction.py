@@ -2,6 +2,8 @@
 
 # ruff: noqa: ANN001 (compiled functions take the types of their arguments from the call)
 
+from collections.abc import Callable
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -9,6 +11,7 @@ from numba import njit
 from numpy.typing import ArrayLike, NDArray
 
 from .tables import SAMPLE_WIDTH_NS, require_shape
+from .vectors import LANES, first_largest, window_sums
 
 __all__ = ["ExtractedBlock", "extract_block"]
 
@@ -32,49 +35,74 @@ class ExtractedBlock(NamedTuple):
     maximum: NDArray[np.float32]
 
 
-@njit
-def _peaks_of_counts(traces, order, peak):
-    # Value and position packed into one 32-bit key: the reduction stays free of branches and runs in vector
-    # registers. Of equal samples the first has the largest key, as in argmax.
-    for pixel in range(traces.shape[0]):
-        trace = traces[pixel]
-        best = np.int32(-2147483648)
-        for i in range(trace.shape[0]):
-            best = max(best, np.int32((np.int32(trace[i]) << np.int32(16)) | order[i]))
-        peak[pixel] = trace.shape[0] - 1 - (best & 0xFFFF)
+class _Windows(NamedTuple):
+    """
+    The samples to add up for each place of the peak, in steps of some samples.
+
+    Attributes
+    ----------
+    begin : ndarray of int64, shape=(n_samples, n_steps)
+        First sample of each step; all samples of a step lie in the read-out.
+    inside : ndarray of int32, shape=(n_samples, n_steps, n_lanes)
+        -1 for the samples of the window, 0 for others, which are the neighbours of the window or of the step.
+    """
+
+    begin: NDArray[np.int64]
+    inside: NDArray[np.int32]
+
+    @classmethod
+    def around_peaks(cls, n_samples: int, shift: int, width: int) -> "_Windows":
+        """Return the windows of a read-out."""
+        n_lanes = min(LANES, n_samples)
+        peak = np.arange(n_samples)[:, np.newaxis, np.newaxis]
+        n_steps = -(-min(width, n_samples) // n_lanes)
+        wanted = np.maximum(peak - shift, 0) + n_lanes * np.arange(n_steps)[:, np.newaxis]
+        begin = np.clip(wanted, 0, n_samples - n_lanes)
+        sample = begin + np.arange(n_lanes)
+        inside = (sample >= wanted) & (sample < wanted + n_lanes) & (sample < peak - shift + width)
+        return cls(begin[..., 0], -inside.astype(np.int32))
 
 
 @njit(error_model="numpy")
-def _integrate(traces, baseline, peaks, window, sample_width, charge, peak_time, maximum):
-    shift, width = window
-    n_samples = traces.shape[1]
-    samples = traces.reshape(-1)
-    for pixel in range(traces.shape[0]):
-        level, begin = baseline[pixel], pixel * n_samples
+def _write(level, peak, top, sums, sample_width, charge, peak_time, maximum):
+    total, positive, weighted = sums
+    for pixel in range(len(level)):
         # argmax of a trace of NaN is 0 by definition
-        peak = 0 if np.isnan(level) else np.int64(peaks[pixel])
-        total = weighted = positive = 0.0
-        # unsigned, because a signed index costs a test for negative values at every sample
-        start = np.uint64(begin + max(0, peak - shift))
-        for i in range(start, np.uint64(begin + min(peak - shift + width, n_samples))):
-            value = np.float64(np.float32(samples[i]) - level)
-            weight = value if value > 0 else 0.0
-            total += value
-            weighted += weight * np.float64(np.int64(i) - begin)
-            positive += weight
-        mean_index = weighted / positive if positive > 0 else np.float64(peak)
-        charge[pixel] = total
+        latest = 0.0 if np.isnan(level[pixel]) else np.float64(peak[pixel])
+        mean_index = weighted[pixel] / positive[pixel]
+        mean_index = mean_index if positive[pixel] > 0 else latest
+        charge[pixel] = total[pixel]
         peak_time[pixel] = np.float32(mean_index) * sample_width
-        maximum[pixel] = np.float32(samples[np.uint64(begin + peak)]) - level
+        maximum[pixel] = np.float32(top[pixel]) - level[pixel]
 
 
-@njit(cache=True, nogil=True)
-def _extract_counts(samples, baseline, window, sample_width, charge, peak_time, maximum):
-    order = np.arange(samples.shape[2] - 1, -1, -1).astype(np.int32)
-    peaks = np.empty(samples.shape[1], dtype=np.int32)
-    for k in range(samples.shape[0]):
-        _peaks_of_counts(samples[k], order, peaks)
-        _integrate(samples[k], baseline[k], peaks, window, sample_width, charge[k], peak_time[k], maximum[k])
+@cache
+def _kernel(n_samples: int) -> Callable:
+    # compiled for one length of the read-out; peaks, sums and the rest apart, so that none waits for another
+    n_lanes = min(LANES, n_samples)
+
+    @njit(cache=True, nogil=True)
+    def extract(samples, baseline, begin, inside, sample_width, charge, peak_time, maximum):
+        n_pixels, n_steps = baseline.shape[1], len(begin) // n_samples
+        peak, top = np.empty(n_pixels, np.int64), np.empty(n_pixels, np.int16)
+        sums = np.empty(n_pixels), np.empty(n_pixels), np.empty(n_pixels)
+        for event in range(len(baseline)):
+            first, level = event * n_pixels * n_samples, baseline[event]
+            for pixel in range(n_pixels):
+                peak[pixel], top[pixel] = first_largest(samples, first + pixel * n_samples, n_samples)
+            for pixel in range(n_pixels):
+                total = positive = weighted = 0.0
+                for step in range(peak[pixel] * n_steps, (peak[pixel] + 1) * n_steps):
+                    place, row = begin[step], step * n_lanes
+                    trace = first + pixel * n_samples
+                    part = window_sums(samples, trace + place, level[pixel], inside, row, n_lanes)
+                    total += part[0]
+                    positive += part[1]
+                    weighted += part[2] + part[1] * place
+                sums[0][pixel], sums[1][pixel], sums[2][pixel] = total, positive, weighted
+            _write(level, peak, top, sums, sample_width, charge[event], peak_time[event], maximum[event])
+
+    return extract
 
 
 def extract_block(
@@ -103,5 +131,8 @@ def extract_block(
     block = ExtractedBlock(*(np.empty(samples.shape[:2], dtype=np.float32) for _ in range(3)))
     baseline = np.ascontiguousarray(baseline, dtype=np.float32)
     require_shape(samples.shape[:2], baseline=baseline)
-    _extract_counts(samples, baseline, (window_shift, window_width), SAMPLE_WIDTH_NS, *block)
+    n_samples, width = samples.shape[2], np.float32(SAMPLE_WIDTH_NS)
+    windows = _Windows.around_peaks(n_samples, window_shift, window_width)
+    tables = (table.reshape(-1) for table in windows)
+    _kernel(n_samples)(samples.reshape(-1), baseline, *tables, width, *block)
     return block

@@ -23,10 +23,13 @@ def _mean_of_valid_neighbors(values, bad, neighbors):
 
 @njit(cache=True, nogil=True)
 def _fill_bad_pixels(charge, peak_time, bad, first_neighbor, neighbors):
-    shared = bad.shape[0] == 1
+    flags = bad[0]
+    pixels = np.flatnonzero(flags)
     for event in range(charge.shape[0]):
-        flags = bad[0 if shared else event]
-        for pixel in np.flatnonzero(flags):
+        if bad.shape[0] > 1:
+            flags = bad[event]
+            pixels = np.flatnonzero(flags)
+        for pixel in pixels:
             around = neighbors[first_neighbor[pixel] : first_neighbor[pixel + 1]]
             charge[event, pixel] = _mean_of_valid_neighbors(charge[event], flags, around)
             peak_time[event, pixel] = _mean_of_valid_neighbors(peak_time[event], flags, around)

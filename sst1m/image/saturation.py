@@ -103,8 +103,10 @@ def find_saturated_pulses(
     """
     baseline = np.ascontiguousarray(baseline, dtype=np.float32)
     require_shape(samples.shape[:2], baseline=baseline, maximum=maximum)
-    # flat, because numpy has a fast path for one-dimensional masks
-    event, pixel = np.divmod(np.flatnonzero(maximum > SATURATION_LEVEL), maximum.shape[1])
+    # most events have none, which their largest maximum says without a mask of all pixels; fmax ignores NaN
+    bright = np.flatnonzero(np.fmax.reduce(maximum, axis=1, initial=-np.inf) > SATURATION_LEVEL)
+    event, pixel = np.nonzero(maximum[bright] > SATURATION_LEVEL)
+    event = bright[event]
     charge, peak_time = np.empty(len(event), np.float32), np.empty(len(event), np.float32)
     if len(event) == 0:
         return SaturatedPulses(event, pixel, charge, peak_time)

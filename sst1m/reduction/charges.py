@@ -96,8 +96,9 @@ class ChargeCalibrator:
         row : ndarray of int64, shape=(n_events,)
             State in force for each event.
         """
-        per_adc = self.photoelectrons_per_adc(drop)[row]
-        image = block.charge * (per_adc * np.float32(self.integration_correction))
+        per_adc = self.photoelectrons_per_adc(drop)
+        image = np.take(per_adc * np.float32(self.integration_correction), row, axis=0)
+        image *= block.charge
         peak_time = block.peak_time.copy()
         bad = self._bad_pixels(block, dead, row)
         if self._interpolate:
@@ -107,7 +108,7 @@ class ChargeCalibrator:
         event, pixel = block.saturated.event, block.saturated.pixel
         good = ~np.broadcast_to(bad, image.shape)[event, pixel]
         event, pixel = event[good], pixel[good]
-        image[event, pixel] = block.saturated.charge[good] * per_adc[event, pixel]
+        image[event, pixel] = block.saturated.charge[good] * per_adc[row[event], pixel]
         peak_time[event, pixel] = block.saturated.peak_time[good]
         return ImageBlock(image, peak_time, bad, (event, pixel))
 

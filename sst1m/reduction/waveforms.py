@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -86,7 +87,19 @@ def in_camera_order(block: RawBlock, channel: NDArray[np.int64]) -> RawBlock:
     )
 
 
-def _extract(block: RawBlock, config: DataConfig) -> ChargeBlock:
+def _missing_pixels(path: Path, block: RawBlock) -> NDArray[np.bool_]:
+    """Return the pixels without samples or baseline; a block without any baseline cannot be used."""
+    measured = np.isfinite(block.baseline)
+    if len(block) and not measured.any():
+        raise DataQualityError(
+            f"{path}: events {block.first} to {block.first + len(block) - 1} have no baselines, "
+            "so charges cannot be measured; exclude the run in corrections.ecsv"
+        )
+    measured &= block.present
+    return np.logical_not(measured, out=measured)
+
+
+def _extract(block: RawBlock, missing: NDArray[np.bool_], config: DataConfig) -> ChargeBlock:
     window = config.CameraCalibrator.LocalPeakWindowSum
     extracted = extract_block(
         block.samples, block.baseline, window_shift=window.window_shift, window_width=window.window_width
@@ -97,7 +110,7 @@ def _extract(block: RawBlock, config: DataConfig) -> ChargeBlock:
         pedestal=pedestal,
         charge=extracted.charge,
         peak_time=extracted.peak_time,
-        missing=~block.present | ~np.isfinite(block.baseline),
+        missing=missing,
         saturated=find_saturated_pulses(block.samples, block.baseline, extracted.maximum),
         samples=pedestal_samples(
             block.samples[pedestal], block.present[pedestal], block.index.time_ns[pedestal]
@@ -124,9 +137,5 @@ def charge_blocks(raw: RawFile, config: DataConfig, channel: NDArray[np.int64]) 
         No pixel of a block has a baseline.
     """
     for block in raw.blocks(BLOCK_EVENTS, reuse_buffers=True):
-        if len(block) and not np.isfinite(block.baseline).any():
-            raise DataQualityError(
-                f"{raw.path}: events {block.first} to {block.first + len(block) - 1} have no baselines, "
-                "so charges cannot be measured; exclude the run in corrections.ecsv"
-            )
-        yield _extract(in_camera_order(block, channel), config)
+        ordered = in_camera_order(block, channel)
+        yield _extract(ordered, _missing_pixels(raw.path, ordered), config)

@@ -73,9 +73,18 @@ def test_integration_correction_is_a_factor(subarray, waveforms):
     np.testing.assert_array_equal(block.peak_time, peak_time)
 
 
+@pytest.mark.parametrize("level", [-32768, 0, 32767])
+def test_of_equal_samples_the_first_is_the_peak(level):
+    samples = np.full((1, 50, 50), level, dtype=np.int16)
+    samples[0, np.arange(50), np.arange(50)] = samples[0, :, -1] = min(level + 1, 32767)
+    block = extract_block(samples, np.full((1, 50), level - 1), window_shift=0, window_width=1)
+    np.testing.assert_array_equal(block.peak_time[0], 4 * samples[0].argmax(axis=-1))
+    np.testing.assert_array_equal(block.maximum[0], samples[0].max(axis=-1).astype(float) - (level - 1))
+
+
 def test_readouts_of_other_lengths(subarray):
     rng = np.random.default_rng(3)
-    for n_samples in (1, 2, 37, 64, 65, 300):
+    for n_samples in (1, 2, 37, 65, 300):
         samples = rng.integers(0, 8, (2, 20, n_samples)).astype(np.int16)
         expected = samples.argmax(axis=-1)
         block = extract_block(samples, np.zeros((2, 20)), window_shift=0, window_width=1)
