@@ -10,9 +10,12 @@ from astropy.time import Time
 from numpy.typing import NDArray
 
 __all__ = [
+    "GADF_TIME_HEADER",
     "WHITE_RABBIT_START_NS",
     "camera_clock_to_tai",
+    "gadf_seconds_to_ns",
     "ns_to_ctao_high_res",
+    "ns_to_gadf_seconds",
     "ns_to_time",
     "ns_to_utc_text",
     "ns_to_utc_unix",
@@ -28,6 +31,18 @@ _LEAP_SECONDS_NS = 37 * _NS
 
 #: 2023-09-25T00:00:00 UTC in TAI nanoseconds: from here on the camera clock is disciplined by White Rabbit.
 WHITE_RABBIT_START_NS = 1_695_600_037 * _NS
+
+#: Time of photon lists: seconds of TT since 2020, of which a float64 resolves 30 ns (GADF, general/time).
+#: Since 1970 it would be 240 ns. ``LOCAL`` means: no correction for the way of the light.
+GADF_TIME_HEADER = {
+    "MJDREFI": 58849,
+    "MJDREFF": 0.0,
+    "TIMEUNIT": "s",
+    "TIMESYS": "TT",
+    "TIMEREF": "LOCAL",
+}
+#: 2020-01-01T00:00:00 TT in TAI nanoseconds since 1970; TT - TAI = 32.184 s.
+_GADF_REFERENCE_NS = (58849 - 40587) * 86400 * _NS - 32_184_000_000
 
 
 def ns_to_time(time_ns: NDArray[np.int64] | int) -> Time:
@@ -77,6 +92,19 @@ def ns_to_ctao_high_res(time_ns: NDArray[np.int64]) -> NDArray[np.uint32]:
     """
     seconds, nanoseconds = np.divmod(np.asarray(time_ns, dtype=np.int64), _NS)
     return np.stack([seconds, 4 * nanoseconds], axis=-1).astype(np.uint32)
+
+
+def ns_to_gadf_seconds(time_ns: NDArray[np.int64] | int) -> NDArray[np.float64]:
+    """Return the seconds of `GADF_TIME_HEADER`, to 30 ns, of TAI nanoseconds since 1970."""
+    seconds, nanoseconds = np.divmod(np.asarray(time_ns, dtype=np.int64) - _GADF_REFERENCE_NS, _NS)
+    return seconds.astype(np.float64) + nanoseconds / _NS
+
+
+def gadf_seconds_to_ns(seconds: NDArray[np.float64] | float) -> NDArray[np.int64]:
+    """Return TAI nanoseconds since 1970, to 30 ns, of seconds of `GADF_TIME_HEADER`."""
+    whole = np.floor(np.asarray(seconds, dtype=np.float64))
+    nanoseconds = np.rint((np.asarray(seconds, dtype=np.float64) - whole) * _NS)
+    return whole.astype(np.int64) * _NS + nanoseconds.astype(np.int64) + _GADF_REFERENCE_NS
 
 
 def camera_clock_to_tai(clock_ns: NDArray[np.int64]) -> NDArray[np.int64]:

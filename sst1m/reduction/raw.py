@@ -19,6 +19,7 @@ from ..instrument import camera_geometry, sst1m_subarray
 from ..io.dl1 import Dl1Block, Dl1Writer
 from ..io.dl1_tables import observation_blocks, write_observation_blocks
 from ..io.rawfile import RawFile
+from ..monitoring import NightSkyMonitor, observing_conditions
 from ..pointing import Pointing, horizontal_pointing
 from ..times import ns_to_time
 from .charges import ChargeCalibrator
@@ -202,7 +203,8 @@ def _reduce(
     tables = CameraTables.from_geometry(camera_geometry())
     charges = ChargeCalibrator(run.config, calibration, tables)
     monitoring: list[MonitoringRow] = []
-    blocks = charge_blocks(raw, run.config, calibration.channel_of_pixel)
+    sky = NightSkyMonitor(run.tel_id, calibration.bad)
+    blocks = sky.watched(charge_blocks(raw, run.config, calibration.channel_of_pixel))
     counts = _Counts()
     pixel_charges = PixelCharges(run.config.analysis.ped_time_window) if run.options.pixel_charges else None
     extra = EXTRA_COLUMNS | (PRECISE_TIME_COLUMNS if run.options.precise_timestamps else {})
@@ -222,6 +224,8 @@ def _reduce(
                 progress(block.rows.stop, run.n_events)
         _write_run_tables(writer, raw, run, obs_id, pointing, monitoring)
         info = _info(raw, run, calibration, charges, pointing, obs_id) | counts.summary()
+        axis = (run.columns[name] for name in ("true_az_tel", "true_alt_tel"))
+        info |= observing_conditions(run.columns["time_ns"], run.pedestal, *axis, sky.result())
         info["n_telescope_events"] = {str(run.tel_id): counts.n_written}
         info["n_monitoring_rows"] = len(monitoring)
         writer.write_info(info)

@@ -1,0 +1,185 @@
+"""The pairs of a night in one file: what was found, how, and what became of every event."""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tables
+from numpy.typing import NDArray
+
+from ..checkpoint import committed
+from ..errors import InputError
+from ..io.dl1_tables import create_table
+from ..layout import side_paths
+from ..provenance import input_record, provenance_json, utc_now
+
+__all__ = ["PAIR_COLUMNS", "Coincidences", "SideFiles", "read_coincidences", "write_coincidences"]
+
+FORMAT = "sst1m-coincidences 1"
+_PAIRS, _INFO = "/coincidences/pairs", "/coincidences/info"
+
+SideFiles = Callable[[Mapping[str, object]], Mapping[Path, Callable[[], bytes]]]
+
+#: Name: (dtype, unit, description) of the table of pairs.
+PAIR_COLUMNS: dict[str, tuple[str, str, str]] = {
+    "obs_id_21": ("i8", "", "run of telescope 21"),
+    "event_id_21": ("i8", "", "event of telescope 21"),
+    "obs_id_22": ("i8", "", "run of telescope 22"),
+    "event_id_22": ("i8", "", "event of telescope 22"),
+    "file_21": ("i4", "", "number of the DL1 file of telescope 21"),
+    "row_21": ("i8", "", "row in its tables"),
+    "file_22": ("i4", "", "number of the DL1 file of telescope 22"),
+    "row_22": ("i8", "", "row in its tables"),
+    "time_ns": ("i8", "ns", "time of telescope 21, TAI since 1970"),
+    "time_difference_ns": ("i8", "ns", "time of telescope 22 minus that of 21"),
+    "residual_ns": ("i8", "ns", "time difference beyond light travel and offset of the clocks"),
+    "by_number": ("?", "", "paired by the number of the array trigger, otherwise by time"),
+    "has_images": ("?", "", "both images survived the cleaning"),
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Coincidences:
+    """
+    Pairs of events of the two telescopes during a night.
+
+    Parameters
+    ----------
+    pairs : ndarray, shape=(n_pairs,)
+        Structured; columns of `PAIR_COLUMNS`, in the order of time.
+    files : dict of int to list of dict
+        DL1 files by telescope: ``path``, ``obs_id``, ``n_events``, ``counts`` and what their info says of
+        ``live_time``, ``nsb_mhz``, ``mean_pointing``, ``ra_deg`` and ``dec_deg``.
+    info : dict
+        How the pairs were found: method, fallbacks, offset of the clocks, window, accidental pairs.
+    """
+
+    pairs: NDArray[Any]
+    files: dict[int, list[dict[str, Any]]]
+    info: dict[str, Any]
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    @property
+    def matched_fraction(self) -> float:
+        """Paired fraction of the events of the telescope that has fewer."""
+        fewer = min(sum(run["n_events"] for run in runs) for runs in self.files.values())
+        return len(self.pairs) / fewer if fewer else 0.0
+
+    @property
+    def offset_ns(self) -> float | None:
+        """Median of the time differences without light travel [ns]; None without pairs."""
+        value = self.info["clock_offset_ns"]
+        return None if value is None else float(value)
+
+    def of_run(self, obs_id: int) -> NDArray[Any]:
+        """Return the pairs of a run of telescope 21, in the order of its file."""
+        chosen = self.pairs[self.pairs["obs_id_21"] == obs_id]
+        return chosen[np.argsort(chosen["row_21"])]
+
+    def run(self, tel_id: int, obs_id: int) -> dict[str, Any]:
+        """
+        Return what is known of a run.
+
+        Raises
+        ------
+        InputError
+            It took no part in the search.
+        """
+        for run in self.files[tel_id]:
+            if run["obs_id"] == obs_id:
+                return run
+        raise InputError(
+            f"run {obs_id} of telescope {tel_id} took no part in the search for coincidences; search again "
+            "with its DL1 file"
+        )
+
+
+def _pair_dtype() -> np.dtype:
+    return np.dtype([(name, kind) for name, (kind, _, _) in PAIR_COLUMNS.items()])
+
+
+def pair_table(columns: Mapping[str, NDArray[Any]]) -> NDArray[Any]:
+    """Return columns of `PAIR_COLUMNS` as one structured array, in the order of time."""
+    table = np.zeros(len(columns["time_ns"]), dtype=_pair_dtype())
+    for name in PAIR_COLUMNS:
+        table[name] = columns[name]
+    return table[np.lexsort((table["event_id_21"], table["obs_id_21"], table["time_ns"]))]
+
+
+def write_coincidences(
+    coincidences: Coincidences, output: Path, *, side_files: SideFiles | None = None
+) -> dict[str, object]:
+    """
+    Write pairs, and beside them a picture of their time differences (``.png``).
+
+    Parameters
+    ----------
+    coincidences : Coincidences
+        What was found.
+    output : Path
+        HDF5 file; appears when it is complete.
+    side_files : callable, optional
+        Takes the counts and returns further files beside it; without it the provenance is written.
+
+    Returns
+    -------
+    dict
+        The counts.
+    """
+    from .plots import time_difference_picture
+
+    started = utc_now()
+    counts: dict[str, object] = dict(coincidences.info["counts"])
+
+    def provenance() -> bytes:
+        paths = [Path(run["path"]) for runs in coincidences.files.values() for run in runs]
+        return provenance_json(
+            product=output,
+            run={"method": coincidences.info["method"]},
+            inputs=[input_record(path) for path in paths if path.is_file()],
+            config={"fingerprint": coincidences.info["config_fingerprint"]},
+            started=started,
+            counts=counts,
+            options={},
+            calibration={},
+        )
+
+    beside = dict(side_files(counts)) if side_files else {side_paths(output)["json"]: provenance}
+    beside[output.with_suffix(".png")] = lambda: time_difference_picture(coincidences)
+    with committed(output, validate=read_coincidences, side_files=beside) as part:
+        with tables.open_file(str(part), "w") as h5file:
+            described = {name: (unit, text) for name, (_, unit, text) in PAIR_COLUMNS.items()}
+            create_table(h5file, _PAIRS, _pair_dtype(), described).append(coincidences.pairs)
+            # last, so that a file with it is complete
+            content = {"format": FORMAT, "n_pairs": len(coincidences), "info": coincidences.info}
+            content["files"] = {str(tel_id): runs for tel_id, runs in coincidences.files.items()}
+            text = json.dumps(content, sort_keys=True)
+            h5file.create_array(*_INFO.rsplit("/", 1), obj=np.bytes_(text.encode()))
+    return counts
+
+
+def read_coincidences(path: Path) -> Coincidences:
+    """
+    Read what `write_coincidences` wrote.
+
+    Raises
+    ------
+    InputError
+        The file is not complete or is something else.
+    """
+    try:
+        with tables.open_file(str(path), "r") as h5file:
+            content = json.loads(bytes(h5file.get_node(_INFO).read()).decode())
+            pairs = h5file.get_node(_PAIRS).read()
+        if content["format"] != FORMAT or len(pairs) != content["n_pairs"] or pairs.dtype != _pair_dtype():
+            raise ValueError(f"{len(pairs)} pairs of {content['n_pairs']}, {content['format']}")
+    except (OSError, tables.HDF5ExtError, tables.NodeError, ValueError, KeyError, TypeError) as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise InputError(f"{path} is no file of coincidences ({reason}); delete it and run again") from error
+    files = {int(tel_id): runs for tel_id, runs in content["files"].items()}
+    return Coincidences(pairs, files, content["info"])
