@@ -9,8 +9,17 @@ from .. import __version__
 from ..errors import Sst1mError
 from .config import config_group
 from .demo import demo
+from .dl1_dl2 import dl1_dl2
+from .dl1_stereo import dl1_stereo
+from .dl2_dl3 import dl2_dl3
+from .index import index
+from .make_irfs import make_irfs
+from .merge import merge
+from .performance import performance
+from .photon_list import photon_list
 from .r0_dl1 import r0_dl1
 from .simulate import simulate_group
+from .train_rfs import train_rfs
 
 __all__ = ["cli", "main"]
 
@@ -24,14 +33,28 @@ def cli() -> None:
     Whole nights run as a Luigi graph:
 
     \b
-        luigi --module tasks RunNight --date 2024-03-04 --until dl1
+        luigi --module tasks RunNight --date 2024-03-04
+        luigi --module tasks MakeProduction --production demo
     """
 
 
-cli.add_command(config_group)
-cli.add_command(demo)
-cli.add_command(r0_dl1)
-cli.add_command(simulate_group)
+COMMANDS = (
+    config_group,
+    demo,
+    dl1_dl2,
+    dl1_stereo,
+    dl2_dl3,
+    index,
+    make_irfs,
+    merge,
+    performance,
+    photon_list,
+    r0_dl1,
+    simulate_group,
+    train_rfs,
+)
+for command in COMMANDS:
+    cli.add_command(command)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from .simulate import progress_printer
+from ..sources import read_sources
+from .simulate import progress_printer, sources_option
 
 if TYPE_CHECKING:
     from ..simulation.night_spec import NightSpec
@@ -20,8 +21,17 @@ LUIGI_CFG = """\
 [site]
 root_dir = {root}/raw
 ana_dir = {root}/night
-config_file = {config}
+config_file = {config}/sst1m_data_config.json
 calibration_dir = {root}/calibration
+sources_file = {sources}
+# What `luigi --module tasks MakeProduction --production demo` makes:
+mc_dir = {root}/mc
+mc_config_file = {config}/sst1m_mc_demo_config.json
+irf_dir = {root}/irfs
+mono_model_dir = {root}/mc/demo/models_mono
+stereo_model_dir = {root}/mc/demo/models_stereo
+eff_cut_dir_mono = {root}/mc/demo/cuts
+eff_cut_dir_stereo = {root}/mc/demo/cuts
 
 [night]
 cs1 = true
@@ -30,9 +40,9 @@ stereo = true
 """
 
 
-def _config_file() -> Path:
-    """Return the data configuration of the checkout."""
-    return Path(__file__).parents[2] / "config" / "sst1m_data_config.json"
+def _config_dir() -> Path:
+    """Return the configurations of the checkout."""
+    return Path(__file__).resolve().parents[2] / "config"
 
 
 @click.command()
@@ -40,7 +50,8 @@ def _config_file() -> Path:
 @click.option("--flux", default=300.0, show_default=True, help="Gamma rays, in units of the Crab nebula.")
 @click.option("--run-seconds", default=6.0, show_default=True, help="Length of each of the four runs.")
 @click.option("--seed", default=1, show_default=True, help="Same seed, same night.")
-def demo(output_dir: Path, flux: float, run_seconds: float, seed: int) -> None:
+@sources_option
+def demo(output_dir: Path, flux: float, run_seconds: float, seed: int, sources_file: Path) -> None:
     """
     Prepare the demo night of 2024-03-04: a simulated Crab nebula, seen by both telescopes.
 
@@ -51,22 +62,25 @@ def demo(output_dir: Path, flux: float, run_seconds: float, seed: int) -> None:
     \b
     Example:
         sst1m demo --output-dir demo
-        LUIGI_CONFIG_PATH=demo/luigi.cfg luigi --module tasks RunNight --date 2024-03-04 --until dl1
+        export LUIGI_CONFIG_PATH=demo/luigi.cfg
+        luigi --module tasks MakeProduction --production demo --workers 2
+        luigi --module tasks RunNight --date 2024-03-04 --workers 2
     """
     from ..simulation.night_spec import NightSpec
-    from ..simulation.sources import source_named
 
     root = output_dir.resolve()
     spec = NightSpec(
         date=DEMO_DATE,
-        source=source_named("Crab"),
+        source=read_sources(sources_file).named("Crab"),
         flux=flux,
         seed=seed,
         run_seconds=run_seconds,
         pedestal_hz=40.0,
     )
     _simulate(spec, root)
-    (root / "luigi.cfg").write_text(LUIGI_CFG.format(root=root, config=_config_file()))
+    (root / "luigi.cfg").write_text(
+        LUIGI_CFG.format(root=root, config=_config_dir(), sources=sources_file.resolve())
+    )
     click.echo(
         f"Demo night {DEMO_DATE:%Y-%m-%d} (simulated) prepared in {output_dir}: "
         f"raw files in {output_dir}/raw, settings in {output_dir}/luigi.cfg"

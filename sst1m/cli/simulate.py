@@ -9,8 +9,18 @@ from pathlib import Path
 import click
 
 from ..errors import ConfigError
+from ..sources import DEFAULT_SOURCES, Source, read_sources
 
-__all__ = ["progress_printer", "simulate_group"]
+__all__ = ["progress_printer", "simulate_group", "sources_option"]
+
+sources_option = click.option(
+    "--sources",
+    "sources_file",
+    type=click.Path(path_type=Path),
+    default=DEFAULT_SOURCES,
+    show_default="config/sources.ecsv",
+    help="Catalogue of sources.",
+)
 
 
 @click.group(name="simulate")
@@ -39,6 +49,7 @@ def progress_printer(bar_width: int = 24) -> Callable[[str, int, int], None]:
 @simulate_group.command()
 @click.option("--date", required=True, type=click.DateTime(["%Y-%m-%d"]), help="Date of the evening.")
 @click.option("--source", "source_name", default="Crab", show_default=True, help="Name of the target.")
+@sources_option
 @click.option("--ra", type=float, help="Right ascension [deg] of a target that is not in the catalogue.")
 @click.option("--dec", type=float, help="Its declination [deg].")
 @click.option("--flux", default=1.0, show_default=True, help="Gamma rays, in units of the Crab nebula.")
@@ -56,6 +67,7 @@ def progress_printer(bar_width: int = 24) -> Callable[[str, int, int], None]:
 def night(
     date: datetime.datetime,
     source_name: str,
+    sources_file: Path,
     ra: float | None,
     dec: float | None,
     wobbles: str,
@@ -79,11 +91,13 @@ def night(
         sst1m simulate night --date 2024-04-10 --source Mrk421 --wobbles W1,W2,W3,W4 --seed 7 -o raw
     """
     from ..simulation.night_spec import NightSpec, night_is_complete
-    from ..simulation.sources import Source, source_named
 
     if (ra is None) != (dec is None):
         raise click.UsageError("--ra and --dec belong together")
-    source = source_named(source_name) if ra is None or dec is None else Source(source_name, ra, dec)
+    if ra is None or dec is None:
+        source = read_sources(sources_file).named(source_name)
+    else:
+        source = Source(source_name, ra, dec)
     spec = NightSpec(
         date=date.date(),
         source=source,

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from ..errors import ConfigError
-from .sources import Source
+from ..sources import Source
 
 #: Goes up whenever the same specification would give other bytes than before.
 _MAKER = 1

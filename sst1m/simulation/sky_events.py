@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 
 from ..instrument import TEL_IDS, telescope_location
 from ..pointing import offline_earth_orientation
+from ..sources import Source
 from ..times import ns_to_time
 from .events import MC_TEL_IDS, ShowerSpec, SimulatedEvents, simulate_batches
 from .night_spec import NightSpec
 from .photoelectrons import PhotoElectrons
 from .readout import MINIMAL_PE
 from .schedule import Group
-from .sources import Source
 from .visibility import sky_position
 
 __all__ = ["SkyEvents", "sky_events"]

@@ -10,8 +10,8 @@ from astropy.time import Time
 from ..errors import InputError
 from ..instrument import telescope_location
 from ..pointing import offline_earth_orientation
+from ..sources import Source
 from ..times import time_to_ns
-from .sources import Source
 
 __all__ = ["best_start", "sky_position", "wobble_position"]
 

@@ -6,11 +6,15 @@ import time
 import astropy.units as u
 import numpy as np
 import pytest
+from astropy.time import Time
 
 from sst1m.times import (
+    GADF_TIME_HEADER,
     WHITE_RABBIT_START_NS,
     camera_clock_to_tai,
+    gadf_seconds_to_ns,
     ns_to_ctao_high_res,
+    ns_to_gadf_seconds,
     ns_to_time,
     ns_to_utc_text,
     ns_to_utc_unix,
@@ -101,3 +105,16 @@ def test_before_it_counted_utc():
     assert (tai - clock).tolist() == [37 * NS, 0, 37 * NS]
     assert ns_to_utc_text(int(tai[0]), precision=9) == "2018-08-23T00:00:01.673508228"
     assert clock[0] == 1_534_982_401_673_508_228, "the input stays"
+
+
+def test_seconds_of_photon_lists_are_those_of_their_header():
+    """Read as FITS says, they give the same instant in TT and in UTC, to the resolution of a float64."""
+    times = np.array([GOLDEN, utc_text_to_ns("2017-01-01T00:00:00"), utc_text_to_ns("2035-12-31T12:00:00")])
+    seconds = ns_to_gadf_seconds(times)
+    reference = Time(GADF_TIME_HEADER["MJDREFI"], format="mjd", scale="tt")
+    read = reference + seconds * u.s
+    assert np.abs((read - ns_to_time(times)).to_value(u.ns)).max() < 40
+    assert read.utc.isot[1] == "2017-01-01T00:00:00.000"
+    assert np.abs(gadf_seconds_to_ns(seconds) - times).max() < 40
+    whole = np.array([-2.5, 0.0, 1.25])
+    assert np.array_equal(ns_to_gadf_seconds(gadf_seconds_to_ns(whole)), whole)
