@@ -1,0 +1,1 @@
+"""Reconstruction: from image parameters to energy, particle and direction."""

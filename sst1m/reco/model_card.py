@@ -1,0 +1,269 @@
+"""The card beside the forests of a telescope: what they were made from and what they must answer."""
+
+import hashlib
+import importlib.metadata
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import InputError, ModelMismatchError
+from ..nodes import Node
+
+__all__ = ["CARD_FORMAT", "ForestCard", "ModelCard", "Probe", "card_name", "library_versions", "model_key"]
+
+#: Version of the content of a card.
+CARD_FORMAT = 1
+#: Answers may differ by so much, relative to 1 or to the answer.
+PROBE_TOLERANCE = 1e-6
+#: Of these, the first two parts of the version must be the same as in training: their files depend on it.
+_LIBRARIES = ("scikit-learn", "numpy", "joblib")
+_BINDING = ("scikit-learn",)
+
+
+def model_key(telescope: int) -> str:
+    """Return ``tel_001`` or ``tel_002``, by which the files of telescope 1 or 2 are known."""
+    return f"tel_{telescope:03d}"
+
+
+def card_name(telescope: int) -> str:
+    """Return the name of the card of a telescope."""
+    return f"card_{model_key(telescope)}.json"
+
+
+def library_versions() -> dict[str, str]:
+    """Return the versions of what model files depend on."""
+    return {name: importlib.metadata.version(name) for name in _LIBRARIES}
+
+
+@dataclass(frozen=True)
+class Probe:
+    """
+    Some inputs and what the forest answered right after training.
+
+    Parameters
+    ----------
+    inputs : list of list of float
+        Rows of features.
+    answers : list of list of float
+        Rows of outputs.
+    """
+
+    inputs: list[list[float]]
+    answers: list[list[float]]
+
+    def problem(self, answers: NDArray[np.float64]) -> str:
+        """Say how the answers of a loaded forest differ; empty if they are right."""
+        expected = np.asarray(self.answers, dtype=np.float64)
+        if expected.shape != answers.shape:
+            return f"it gives {answers.shape[1]} numbers instead of {expected.shape[1]}"
+        worst = np.max(np.abs(answers - expected) / np.maximum(1.0, np.abs(expected)), initial=0.0)
+        return (
+            f"its answers differ by {worst:.2g} from those it was stored with"
+            if worst > PROBE_TOLERANCE
+            else ""
+        )
+
+
+@dataclass(frozen=True)
+class ForestCard:
+    """
+    One forest.
+
+    Parameters
+    ----------
+    file, sha256, size : str, str, int
+        Its file.
+    features : list of str
+        Inputs in their order.
+    targets : list of str
+        What it learned.
+    classes : list of int or None
+        Of a classifier, in the order of its answers.
+    n_trees, n_nodes, max_depth : int
+        How large it is.
+    n_events : dict of str to int
+        Of the training sample, by particle.
+    events_per_second : float
+        How fast one core evaluates it.
+    probe : Probe
+        To recognise it by.
+    """
+
+    file: str
+    sha256: str
+    size: int
+    features: list[str]
+    targets: list[str]
+    classes: list[int] | None
+    n_trees: int
+    n_nodes: int
+    max_depth: int
+    n_events: dict[str, int]
+    events_per_second: float
+    probe: Probe
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """
+    All forests of one telescope at one node.
+
+    Parameters
+    ----------
+    telescope : int
+        1 or 2.
+    stereo : bool
+        For images of both telescopes.
+    disp_method : str
+        ``disp_norm_sign`` or ``disp_vector``.
+    node : str
+        Name of the node.
+    config_fingerprint : str
+        Of the configuration in training.
+    forests : dict of str to ForestCard
+        By the stem of their files.
+    libraries : dict of str to str
+        Versions in training.
+    training : dict
+        Files with their checksums, and how many events each step kept.
+    provenance : dict
+        Software, command and time.
+    """
+
+    telescope: int
+    stereo: bool
+    disp_method: str
+    node: str
+    config_fingerprint: str
+    forests: dict[str, ForestCard]
+    libraries: dict[str, str]
+    training: dict[str, Any] = field(default_factory=dict)
+    provenance: dict[str, Any] = field(default_factory=dict)
+
+    def to_json(self) -> bytes:
+        """Return the content of the file."""
+        return (json.dumps({"format": CARD_FORMAT} | asdict(self), indent=1, default=str) + "\n").encode()
+
+    @classmethod
+    def read(cls, path: Path) -> tuple[Self, str]:
+        """
+        Read a card; also return its sha256.
+
+        Raises
+        ------
+        InputError
+            There is none.
+        ModelMismatchError
+            It is none that this version understands.
+        """
+        try:
+            text = path.read_bytes()
+        except OSError as error:
+            raise InputError(
+                f"{path}: there is no model card ({error.strerror}); forests without one are not used: "
+                "train them with train-rfs"
+            ) from None
+        try:
+            return cls._from_dict(json.loads(text)), hashlib.sha256(text).hexdigest()
+        except (ValueError, TypeError, KeyError) as error:
+            reason = " ".join(str(error).split())
+            raise ModelMismatchError(
+                f"{path} is not a model card of this version ({reason}); train again"
+            ) from None
+
+    @classmethod
+    def _from_dict(cls, content: dict[str, Any]) -> Self:
+        if content.pop("format") != CARD_FORMAT:
+            raise ValueError("its format is another one")
+        forests = content.pop("forests")
+        Node.parse(content["node"])
+        return cls(forests={stem: _forest_card(entry) for stem, entry in forests.items()}, **content)
+
+    def check_telescope(self, telescope: int, *, stereo: bool) -> None:
+        """
+        Refuse models of another telescope, or of mono for stereo and the reverse.
+
+        Raises
+        ------
+        ModelMismatchError
+            Naming what differs.
+        """
+        kinds = {True: "stereo", False: "mono"}
+        if (self.telescope, self.stereo) != (telescope, stereo):
+            raise ModelMismatchError(
+                f"these are {kinds[self.stereo]} models of telescope {self.telescope}, wanted are "
+                f"{kinds[stereo]} models of telescope {telescope}; give the directory of those"
+            )
+
+    def check_libraries(self) -> None:
+        """
+        Refuse models that another version of a library made.
+
+        Raises
+        ------
+        ModelMismatchError
+            Naming the library.
+        """
+        here = library_versions()
+        for name in _BINDING:
+            made = self.libraries.get(name, "unknown")
+            if made.split(".")[:2] != here[name].split(".")[:2]:
+                raise ModelMismatchError(
+                    f"the models were trained with {name} {made}, installed is {here[name]}; "
+                    "train again or install that version"
+                )
+
+    def check_features(self, wanted: Mapping[str, tuple[str, ...]], disp_method: str) -> None:
+        """
+        Refuse models with other features than the configuration names.
+
+        Parameters
+        ----------
+        wanted : mapping of str to tuple of str
+            Features of each forest (`sst1m.reco.features.feature_names`).
+        disp_method : str
+            Of the configuration.
+
+        Raises
+        ------
+        ModelMismatchError
+            Naming the forest and the features.
+        """
+        if not self.stereo and self.disp_method != disp_method:
+            raise ModelMismatchError(
+                f"the models were trained with disp_method {self.disp_method}, the configuration says "
+                f"{disp_method}; change it or train again"
+            )
+        for stem, names in wanted.items():
+            if stem not in self.forests:
+                hint = " (trained without protons)" if stem == "class_gh" else ""
+                raise ModelMismatchError(
+                    f"the models of {model_key(self.telescope)} lack {stem}{hint}; train again"
+                )
+            if tuple(self.forests[stem].features) != tuple(names):
+                raise ModelMismatchError(
+                    f"{stem} of {model_key(self.telescope)} was trained with other features than the "
+                    f"configuration names: {_difference(self.forests[stem].features, names)}; "
+                    "use the lists of training or train again"
+                )
+
+
+def _forest_card(entry: dict[str, Any]) -> ForestCard:
+    return ForestCard(**(entry | {"probe": Probe(**entry["probe"])}))
+
+
+def _difference(trained: list[str], wanted: tuple[str, ...]) -> str:
+    """Say in what two lists of features differ."""
+    only_trained = [name for name in trained if name not in wanted]
+    only_wanted = [name for name in wanted if name not in trained]
+    parts = []
+    if only_trained:
+        parts.append(f"only the models have {', '.join(only_trained)}")
+    if only_wanted:
+        parts.append(f"only the configuration has {', '.join(only_wanted)}")
+    return "; ".join(parts) or "they come in another order"
