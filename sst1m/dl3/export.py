@@ -199,7 +199,10 @@ def _plan(
     photons = select_photons(block, responses.cuts)
     cards = observation_cards(block, target, photons) | responses.cards
     cards["CONFIG"] = (config.fingerprint(), "")
-    cards["ESCALE"] = (getattr(config.analysis, "reco_energy_scaling_factor", 1.0), "factor on energies")
+    cards["ESCALE"] = (
+        getattr(config.analysis, "reco_energy_scaling_factor", 1.0),
+        "factor on energies, applied in DL2",
+    )
     hdus = (
         events_hdu(photons.events, cards, block.setup),
         gti_hdu(block.good_time, block.setup),

@@ -13,7 +13,6 @@ import tables
 from astropy.table import QTable
 
 from sst1m.checkpoint import committed
-from sst1m.dl3.runs import calibrated_energy
 from sst1m.errors import InputError
 from sst1m.io.dl2 import read_dl2
 from sst1m.io.dl2_columns import column_meaning
@@ -85,8 +84,7 @@ def write_photon_list(dl2: Path, output: Path, *, config: "AnalysisConfig") -> P
     started = utc_now()
     events = read_dl2(dl2)
     selection, cuts = select_events(events, config), GammanessCuts.from_config(config)
-    energy = calibrated_energy(events.table, config)
-    events.table["reco_energy"] = energy * u.TeV
+    energy = np.asarray(events.table["reco_energy"].to_value("TeV"), dtype=np.float64)
     gamma_like = cuts.passes(energy, np.asarray(events.table["gammaness"]))
     kept = np.asarray(selection.mask) & gamma_like
     counts = {name: number for name, number in selection.counts.items() if name != "n_selected"}

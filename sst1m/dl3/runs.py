@@ -26,7 +26,6 @@ __all__ = [
     "CutFlow",
     "CutsByNode",
     "ObservedRun",
-    "calibrated_energy",
     "observed_run",
     "track_telescope",
 ]
@@ -155,12 +154,6 @@ def observed_run(
     )
 
 
-def calibrated_energy(table: QTable, config: "AnalysisConfig") -> NDArray[np.float64]:
-    """Return reconstructed energies [TeV] times the factor that a configuration of data sets."""
-    factor = getattr(config.analysis, "reco_energy_scaling_factor", 1.0)
-    return np.asarray(table["reco_energy"].to_value(u.TeV), dtype=np.float64) * factor
-
-
 def _check_kind(events: ReconstructedEvents, path: Path, setup: Dl3Setup) -> None:
     if events.tel_setup != tel_setup_of(setup):
         raise InputError(
@@ -201,7 +194,7 @@ def _cut(
     selection = select_events(events, config)
     table = events.table
     removed = {name: n for name, n in selection.counts.items() if name not in ("n_dl2", "n_selected")}
-    energy = calibrated_energy(table, config)
+    energy = np.asarray(table["reco_energy"].to_value(u.TeV), dtype=np.float64)
     steps: dict[str, NDArray[np.bool_]] = {
         "undefined": np.all([np.isfinite(table[name]) for name in _FINITE], axis=0) & (energy > 0),
         "outside good time": good_time.contains(np.asarray(table["time_ns"])),

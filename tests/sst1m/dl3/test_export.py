@@ -14,7 +14,6 @@ from gammapy.data import DataStore, EventList, Observation
 from ogadf_schema.events import EVENTS, GTI
 from ogadf_schema.irfs import AEFF_2D, BKG_2D, EDISP_2D, PSF_TABLE
 
-from sst1m.config import config_from_dict
 from sst1m.dl3.export import RECORD_NAME
 from sst1m.dl3.index import HDU_INDEX, OBS_INDEX
 from sst1m.errors import DataQualityError, InputError, ModelMismatchError, OutputError
@@ -320,11 +319,3 @@ def test_a_run_of_unknown_conditions_is_named(tmp_path, make_dl2, new_run, expor
     unknown = make_dl2(tmp_path / "dl2", new_run(number=2, start_s=60, n_events=0, node=None, triggers=9))
     summary = export([known, unknown], tmp_path / "dl3")
     assert "conditions or models for them are not known" in summary.left_out[unknown.name]
-
-
-def test_energies_are_scaled_as_the_configuration_says(tmp_path, crab_runs, config_document, export):
-    path = crab_runs[7][1]
-    scaled = config_from_dict(config_document({"analysis.reco_energy_scaling_factor": 1.1}))
-    one = fits.getdata(export([path], tmp_path / "one").files[0], "EVENTS")
-    two = fits.getdata(export([path], tmp_path / "two", config=scaled).files[0], "EVENTS")
-    assert np.allclose(two["ENERGY"], 1.1 * one["ENERGY"], rtol=1e-12)
