@@ -5,6 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.complete
 DEMO ?= demo
 DEMO_DATE := 2024-03-04
+CORES ?= $(shell nproc 2>/dev/null || echo 1)
 
 export PYTHONNOUSERSITE := 1
 export OMP_NUM_THREADS ?= 1
@@ -25,10 +26,11 @@ $(STAMP): requirements.lock pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
-night: env  ## Reduce the demo night and say where the products are
+night: env  ## Make the models of the demo, process its night to photon lists, and look for the source
 	@$(BIN)/sst1m demo --output-dir $(DEMO)
-	@LUIGI_CONFIG_PATH=$(DEMO)/luigi.cfg $(BIN)/luigi --module tasks RunNight --date $(DEMO_DATE) --until dl1
-	@echo "Products:"; find $(DEMO)/night -name '*_dl1.*' | sort | sed 's/^/  /'
+	@LUIGI_CONFIG_PATH=$(DEMO)/luigi.cfg $(BIN)/luigi --module tasks MakeProduction --production demo --workers $(CORES)
+	@LUIGI_CONFIG_PATH=$(DEMO)/luigi.cfg $(BIN)/luigi --module tasks RunNight --date $(DEMO_DATE) --workers $(CORES)
+	@$(BIN)/sst1m quicklook --index-dir $(DEMO)/night/20240304/Crab/stereo/dl3 --source Crab --output-dir $(DEMO)/quicklook
 
 test: env  ## Run the tests
 	$(BIN)/python -m pytest

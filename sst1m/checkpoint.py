@@ -20,6 +20,7 @@ from pathlib import Path
 from sst1m.errors import OutputError
 
 __all__ = [
+    "SideFiles",
     "committed",
     "disk_problem",
     "explained_write_errors",
@@ -45,6 +46,10 @@ _WAY_OUT = {
 }
 _PROBE = 1 << 20
 _DIRECTORY_MODE = 0o777  # the umask of the site decides
+
+
+SideFiles = Callable[[Mapping[str, object]], Mapping[Path, Callable[[], bytes]]]
+"""Takes the counts of a product and returns the files beside it, provenance and log, for `committed`."""
 
 
 def _part_path(path: Path) -> Path:

@@ -10,7 +10,7 @@ from pathlib import Path
 from sst1m.checkpoint import explained_write_errors
 from sst1m.provenance import software_versions
 
-__all__ = ["RUN_LOGGERS", "RunLog", "run_log", "utc_formatter"]
+__all__ = ["RUN_LOGGERS", "RunLog", "is_collecting", "run_log", "utc_formatter"]
 
 RUN_LOGGERS = ("sst1m", "tasks", "ctapipe", "py.warnings")
 """Loggers whose lines belong into the log of a run; ``py.warnings`` carries Python's warnings."""
@@ -23,6 +23,14 @@ def utc_formatter() -> logging.Formatter:
     )
     formatter.converter = time.gmtime
     return formatter
+
+
+_open: list[Path] = []
+
+
+def is_collecting() -> bool:
+    """Whether lines go into the log of a run at present, so that the console need not show them."""
+    return bool(_open)
 
 
 class RunLog:
@@ -72,12 +80,21 @@ def run_log(path: Path, heading: Mapping[str, object]) -> Iterator[RunLog]:
         handler = logging.FileHandler(path, mode="a", encoding="utf-8", errors="backslashreplace")
     handler.setFormatter(utc_formatter())
     handler.setLevel(logging.INFO)
-    with contextlib.closing(handler), _attached(handler):
+    with contextlib.closing(handler), _attached(handler), _noted(path):
         versions = ", ".join(f"{name} {version}" for name, version in software_versions().items())
         lines = RunLog(path, handler)
         for key, value in {"software": versions, "host": platform.node(), **heading}.items():
             lines._write("INFO", f"{key}: {value}")
         yield lines
+
+
+@contextlib.contextmanager
+def _noted(path: Path) -> Iterator[None]:
+    _open.append(path)
+    try:
+        yield
+    finally:
+        _open.remove(path)
 
 
 @contextlib.contextmanager

@@ -11,7 +11,7 @@ from pathlib import Path
 from time import monotonic, time_ns
 from typing import Literal
 
-from sst1m.checkpoint import held_lock, remove_product, sweep_parts, write_atomically, write_json
+from sst1m.checkpoint import SideFiles, held_lock, remove_product, sweep_parts, write_atomically, write_json
 from sst1m.errors import ConfigError, OutputError, Sst1mError
 from sst1m.layout import NightLayout, side_paths
 from sst1m.logs import RunLog, run_log
@@ -21,7 +21,6 @@ __all__ = [
     "ProductJob",
     "ProductOutcome",
     "ProductState",
-    "SideFiles",
     "directory_digest",
     "failed_products",
     "make_product",
@@ -32,9 +31,6 @@ __all__ = [
 log = logging.getLogger(__name__)
 
 ProductState = Literal["done", "quarantined", "waiting"]
-
-SideFiles = Callable[[Mapping[str, object]], Mapping[Path, Callable[[], bytes]]]
-"""Takes the counts of a product and returns the files beside it: its provenance and its log."""
 
 
 @dataclass(frozen=True)

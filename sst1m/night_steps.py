@@ -2,9 +2,10 @@
 
 from collections.abc import Callable, Iterator
 
+from sst1m.checkpoint import SideFiles
 from sst1m.config import DataConfig
 from sst1m.errors import ConfigError
-from sst1m.night_products import ProductJob, ProductOutcome, SideFiles, make_product, product_state
+from sst1m.night_products import ProductJob, ProductOutcome, make_product, product_state
 from sst1m.night_science import NightScience, Setup
 
 __all__ = ["export", "match_telescopes", "reconstruct"]

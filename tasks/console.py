@@ -15,6 +15,7 @@ from luigi.task_register import TaskClassException
 
 from sst1m.errors import Sst1mError
 from sst1m.isolation import in_isolated_process
+from sst1m.logs import is_collecting
 from sst1m.provenance import utc_now
 
 __all__ = ["explain_errors", "report_at_exit", "set_traceback_file", "start_console"]
@@ -93,10 +94,10 @@ def _last_words(kind: type[BaseException], error: BaseException, where: Tracebac
 
 
 class _NotInChild(logging.Filter):
-    """Keeps console lines out of isolated processes, where the console is the run's log, which has them."""
+    """Keeps from the console what the log of a run has: isolated processes, and what is no warning."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        return not in_isolated_process()
+        return not in_isolated_process() and (record.levelno > logging.INFO or not is_collecting())
 
 
 def start_console() -> None:

@@ -253,5 +253,6 @@ def _table(night: NightLayout, states: Callable[[Manifest], list[ScienceState]])
     manifest = read_manifest(night.manifest)
     if manifest is None:
         return ""
-    science = science_table(states(manifest), night.root)
-    return night_table(manifest, night.manifest) + (f"\n{science}" if science else "")
+    products = states(manifest)
+    science = science_table(products, night.root)
+    return night_table(manifest, night.manifest, products) + (f"\n{science}" if science else "")

@@ -13,7 +13,7 @@ __all__ = ["night_table", "science_table"]
 _LONGEST_LIST = 20
 
 
-def night_table(manifest: Manifest, path: Path) -> str:
+def night_table(manifest: Manifest, path: Path, states: Sequence[ScienceState] = ()) -> str:
     """
     Return the state of a night as a table for people.
 
@@ -23,11 +23,16 @@ def night_table(manifest: Manifest, path: Path) -> str:
         The night.
     path : Path
         Where the manifest is.
+    states : sequence of ScienceState
+        Products after DL1; they count for whether the night is complete.
     """
     counts = manifest.counts()
     total = sum(sum(of_tel.values()) for of_tel in counts.values())
-    finished = "complete" if not manifest.in_state("quarantined", "waiting") else "not complete"
-    lines = [f"night {manifest.date:%Y-%m-%d}: {finished}, {total} raw files"]
+    open_products = any(state.state in ("quarantined", "waiting") for state in states)
+    complete = not manifest.in_state("quarantined", "waiting") and not open_products
+    lines = [
+        f"night {manifest.date:%Y-%m-%d}: {'complete' if complete else 'not complete'}, {total} raw files"
+    ]
     lines.append(f"  {'telescope':<10}" + "".join(f"{state:>13}" for state in STATES))
     lines += [
         f"  {tel_id:<10}" + "".join(f"{of_tel[state]:>13}" for state in STATES)

@@ -2,7 +2,7 @@
 
 import datetime
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import luigi
@@ -62,10 +62,18 @@ class TargetTask(NightTask):
     def _tell(self, outcomes: Iterable[tuple[ProductJob, ProductOutcome]]) -> None:
         for job, outcome in outcomes:
             if outcome.state == "done" and outcome.counts is not None:
-                counts = ", ".join(f"{name} {number}" for name, number in outcome.counts.items())
-                log.info("%s: %s (%.1f s)", job.label, counts, outcome.seconds)
+                log.info("%s: %s (%.1f s)", job.label, _brief(outcome.counts), outcome.seconds)
             elif outcome.state == "quarantined":
                 log.warning("%s: quarantined: %s", job.label, outcome.reason)
+
+
+def _brief(counts: Mapping[str, object]) -> str:
+    """Say how many events came through; everything else is in the file beside the product."""
+    before = next((counts[name] for name in ("n_dl1", "n_dl2", "n_tel1") if name in counts), None)
+    after = next((counts[name] for name in ("n_written", "written", "n_pairs") if name in counts), None)
+    if after is not None:
+        return f"{after} events" if before is None else f"{after} of {before} events"
+    return ", ".join(f"{name} {value}" for name, value in counts.items() if isinstance(value, int))
 
 
 class MatchTelescopes(TargetTask):

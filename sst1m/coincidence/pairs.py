@@ -1,7 +1,7 @@
 """The pairs of a night in one file: what was found, how, and what became of every event."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,18 +10,16 @@ import numpy as np
 import tables
 from numpy.typing import NDArray
 
-from ..checkpoint import committed
+from ..checkpoint import SideFiles, committed
 from ..errors import InputError
 from ..io.dl1_tables import create_table
 from ..layout import side_paths
 from ..provenance import input_record, provenance_json, utc_now
 
-__all__ = ["PAIR_COLUMNS", "Coincidences", "SideFiles", "read_coincidences", "write_coincidences"]
+__all__ = ["PAIR_COLUMNS", "Coincidences", "read_coincidences", "write_coincidences"]
 
 FORMAT = "sst1m-coincidences 1"
 _PAIRS, _INFO = "/coincidences/pairs", "/coincidences/info"
-
-SideFiles = Callable[[Mapping[str, object]], Mapping[Path, Callable[[], bytes]]]
 
 #: Name: (dtype, unit, description) of the table of pairs.
 PAIR_COLUMNS: dict[str, tuple[str, str, str]] = {

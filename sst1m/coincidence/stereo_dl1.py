@@ -11,7 +11,7 @@ import tables
 from numpy.lib.recfunctions import repack_fields
 from numpy.typing import NDArray
 
-from ..checkpoint import committed
+from ..checkpoint import SideFiles, committed
 from ..config import DataConfig
 from ..errors import InputError
 from ..instrument import TEL_IDS, sst1m_subarray
@@ -30,7 +30,7 @@ from ..provenance import input_record, provenance_json, utc_now
 from ..reduction.columns import EXTRA_COLUMNS, PRECISE_TIME_COLUMNS
 from ..reduction.monitoring import pedestal_monitoring_table
 from ..times import ns_to_time
-from .pairs import Coincidences, SideFiles
+from .pairs import Coincidences
 from .run_events import opened_dl1, read_info
 
 __all__ = ["STEREO_COLUMNS", "StereoSummary", "stereo_name", "write_stereo_run"]

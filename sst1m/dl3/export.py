@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from astropy.io import fits
 
-from sst1m.checkpoint import committed, explained_write_errors, held_lock, sweep_parts, write_json
+from sst1m.checkpoint import SideFiles, committed, explained_write_errors, held_lock, sweep_parts, write_json
 from sst1m.dl3.blocks import Block, BlockRules, Photons, group_runs, select_photons
 from sst1m.dl3.events import events_hdu, gti_hdu, pointing_hdu
 from sst1m.dl3.files import check_dl3, write_dl3
@@ -26,15 +26,12 @@ if TYPE_CHECKING:
     from sst1m.config import AnalysisConfig
     from sst1m.irf.catalogue import IrfCatalogue, IrfMethod
 
-__all__ = ["RECORD_NAME", "Dl3Summary", "SideFiles", "export_dl3"]
+__all__ = ["RECORD_NAME", "Dl3Summary", "export_dl3"]
 
 log = logging.getLogger(__name__)
 
 RECORD_NAME = "dl3.json"
 """What an export wrote, by which the next one knows the files that it may remove."""
-
-SideFiles = Callable[[Mapping[str, object]], Mapping[Path, Callable[[], bytes]]]
-"""Takes the counts of an export and returns the files beside its index, for `committed`."""
 
 
 @dataclass(frozen=True)

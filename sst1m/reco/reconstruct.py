@@ -2,12 +2,12 @@
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..checkpoint import committed
+from ..checkpoint import SideFiles, committed
 from ..config import AnalysisConfig, DataConfig
 from ..errors import ConfigError, DataQualityError, ModelMismatchError
 from ..events import SETUPS, ReconstructedEvents, TelescopeSetup
@@ -27,7 +27,6 @@ from .usable import UsableEvents, setup_telescopes, usable_events
 
 __all__ = [
     "Dl2Summary",
-    "SideFiles",
     "dl2_name",
     "reconstruct_events",
     "reconstruct_file",
@@ -35,8 +34,6 @@ __all__ = [
 ]
 
 log = logging.getLogger(__name__)
-
-SideFiles = Mapping[Path, Callable[[], bytes]]
 
 
 @dataclass(frozen=True)
@@ -168,8 +165,8 @@ def reconstruct_file(
         As for `reconstruct_events`.
     output : Path
         DL2 file; appears when it is complete.
-    side_files : mapping of Path to callable, optional
-        More files to write beside it, such as the log.
+    side_files : callable, optional
+        Takes the counts and returns the files beside it; without it the provenance is written.
 
     Raises
     ------
@@ -192,10 +189,10 @@ def reconstruct_file(
             calibration={"models": events.info["models"]},
         )
 
-    side = {side_paths(output)["json"]: provenance, **(side_files or {})}
+    counts = events.info["counts"]
+    side = side_files(counts) if side_files else {side_paths(output)["json"]: provenance}
     with committed(output, validate=check_dl2, side_files=side) as part:
         write_dl2(part, events, dl1=dl1)
-    counts = events.info["counts"]
     return Dl2Summary(
         path=output,
         n_dl1=counts["n_dl1"],

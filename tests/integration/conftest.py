@@ -72,6 +72,7 @@ class MadeNight:
     templates: dict[int, Path]
     environment: dict[str, str] = field(default_factory=dict)
     until: tuple[str, ...] = ("--until", "dl1")
+    more_site: dict[str, Path] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.raw, self.ana = self.base / "raw", self.base / "ana"
@@ -233,6 +234,7 @@ def _run_luigi(night: MadeNight, options: tuple[str, ...], before) -> int:
         "ana-dir": night.ana,
         "config-file": night.config,
         "calibration-dir": night.calibration,
+        **{name.replace("_", "-"): path for name, path in night.more_site.items()},
     }
     arguments = [f"--site-{name}={value}" for name, value in site.items()]
     sys.argv = ["luigi", "RunNight", "--date", f"{NIGHT:%Y-%m-%d}", *night.until, *options, *arguments]
