@@ -4,17 +4,37 @@ from tasks.console import explain_errors
 from tasks.luigi_cfg import set_truthful_defaults
 from tasks.night import NightManifest, RunNight
 from tasks.nights import RunNights
+from tasks.production import (
+    MakeCuts,
+    MakeIrfs,
+    MakeProduction,
+    MeasurePerformance,
+    ProductionReport,
+    ReconstructSample,
+    TrainForests,
+)
+from tasks.production_samples import MergeSample, SimulateBatch, SimulateShard
 from tasks.reduction import CalibrateRun
 from tasks.science import ExportPhotonLists, MatchTelescopes, ReconstructRuns
 
 __all__ = [
     "CalibrateRun",
     "ExportPhotonLists",
+    "MakeCuts",
+    "MakeIrfs",
+    "MakeProduction",
     "MatchTelescopes",
+    "MeasurePerformance",
+    "MergeSample",
     "NightManifest",
+    "ProductionReport",
     "ReconstructRuns",
+    "ReconstructSample",
     "RunNight",
     "RunNights",
+    "SimulateBatch",
+    "SimulateShard",
+    "TrainForests",
 ]
 
 set_truthful_defaults()

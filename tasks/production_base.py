@@ -12,6 +12,7 @@ import luigi
 from sst1m.errors import ConfigError
 from sst1m.isolation import die_with_parent
 from sst1m.nodes import Node
+from sst1m.production.find import find_production
 from tasks.console import set_traceback_file, start_console
 from tasks.parameters import site_path
 
@@ -20,19 +21,42 @@ if TYPE_CHECKING:
     from sst1m.production.plan import PlannedProduction, Sample
     from sst1m.production.steps import ProductionStep
 
-__all__ = ["ProductionTask", "SampleTask", "mc_config", "production", "production_file"]
+__all__ = [
+    "ProductionTask",
+    "SampleTask",
+    "file_digest",
+    "mc_config",
+    "mc",
+    "production_file",
+    "production_options",
+]
 
 _MAIN_PID = os.getpid()
 _SHIPPED = Path(__file__).parents[1] / "config" / "productions"
 
 
-class production(luigi.Config):  # noqa: N801 - the class name is the section's name in luigi.cfg
-    """Section ``[production]`` of luigi.cfg: how a production is worked on; no result depends on it."""
+class mc(luigi.Config):  # noqa: N801 - the class name is the section's name in luigi.cfg
+    """Section ``[mc]`` of luigi.cfg: how a production is worked on; no result depends on it."""
 
     n_jobs = luigi.IntParameter(default=1, description="cores for the forests of one task; -1: all")
     shards_per_task = luigi.IntParameter(
         default=0, description="shards that one task makes in turn; 0: as many as keep the graph small"
     )
+
+
+def production_options() -> mc:
+    """
+    Return the section ``[mc]``.
+
+    Raises
+    ------
+    ConfigError
+        If one of its values cannot be understood.
+    """
+    try:
+        return mc()
+    except ValueError as error:
+        raise ConfigError(f"luigi.cfg, [mc]: {error}") from None
 
 
 def production_file(name: str) -> Path:
@@ -44,8 +68,6 @@ def production_file(name: str) -> Path:
     ConfigError
         If there is none.
     """
-    from sst1m.production.load import find_production
-
     return find_production(name, (Path.cwd() / "config" / "productions", _SHIPPED))
 
 
@@ -80,7 +102,7 @@ def mc_config() -> "McConfig":
         If it is not valid, or is one of data.
     """
     path = site_path("mc_config_file")
-    return _config(path, file_digest(path, "[site] mc_config_file"), production().n_jobs)
+    return _config(path, file_digest(path, "[site] mc_config_file"), production_options().n_jobs)
 
 
 def file_digest(path: Path, what: str) -> str:

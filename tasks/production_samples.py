@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 import luigi
 
 from sst1m.errors import Sst1mError
-from tasks.production_base import ProductionTask, SampleTask, mc_config, production
+from tasks.production_base import ProductionTask, SampleTask, mc_config, production_options
 
 __all__ = ["MergeSample", "SimulateBatch", "SimulateShard"]
 
@@ -126,7 +126,7 @@ class MergeSample(SampleTask):
 
     def _parts(self) -> Iterator[SampleTask]:
         sample = self.sample
-        size = production().shards_per_task or math.ceil(self.planned.n_shards / _MOST_TASKS)
+        size = production_options().shards_per_task or math.ceil(self.planned.n_shards / _MOST_TASKS)
         same = {
             "production": self.production,
             "particle": self.particle,

@@ -1,0 +1,1 @@
+"""Instrument responses: weights, gammaness cuts, the four components, and the look-up between nodes."""

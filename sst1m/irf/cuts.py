@@ -1,0 +1,180 @@
+"""Gammaness cuts: one for all events, or one for each bin of reconstructed energy."""
+
+import operator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Self
+
+import astropy.units as u
+import numpy as np
+from astropy.table import QTable
+from numpy.typing import ArrayLike, NDArray
+from pyirf.cuts import evaluate_binned_cut
+
+from ..config import AnalysisConfig
+from ..errors import InputError, ModelMismatchError
+from .cut_file import read_cut_table, write_cut_table
+
+__all__ = ["ENERGY_DEPENDENT", "CutMethod", "GammanessCuts"]
+
+CutMethod = Literal["global", "efficiency", "significance"]
+
+#: Tag of responses whose gammaness cut depends on the energy.
+ENERGY_DEPENDENT = "energydep"
+
+
+@dataclass(frozen=True, eq=False)
+class GammanessCuts:
+    """
+    Which events are gamma-like; the same object serves simulations and data.
+
+    A global cut keeps the events *above* its value, whatever their energy. A table keeps the events *at or
+    above* the value of their bin of reconstructed energy, lower edge inclusive, and none outside its bins.
+
+    Parameters
+    ----------
+    method : {"global", "efficiency", "significance"}
+        How the cut was chosen.
+    value : float or None
+        Of the global cut.
+    table : QTable or None
+        Columns ``low``, ``high``, ``center`` [TeV] and ``cut``; rows rise without gaps.
+    efficiency : float or None
+        Fraction of gammas that an efficiency cut keeps; None where it is not known.
+    """
+
+    method: CutMethod
+    value: float | None = None
+    table: QTable | None = None
+    efficiency: float | None = None
+
+    def __post_init__(self) -> None:
+        if (self.method == "global") != (self.table is None) or (self.table is None) == (self.value is None):
+            raise InputError(
+                f"a gammaness cut of the method {self.method!r} needs "
+                + ("a value" if self.method == "global" else "a table")
+            )
+        if self.table is not None:
+            _check_table(self.table)
+
+    @classmethod
+    def from_config(cls, config: AnalysisConfig) -> Self:
+        """Return the global cut of a configuration."""
+        return cls("global", value=float(config.analysis.global_gammaness_cut))
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """
+        Read an energy-dependent cut.
+
+        Parameters
+        ----------
+        path : Path
+            HDF5 file with the table ``gammaness_cuts``, of this pipeline or of sst1mpipe.
+
+        Raises
+        ------
+        InputError
+            If it is missing, has another layout, or its bins are not rising and contiguous.
+        """
+        table = read_cut_table(path)
+        known = table.meta.get("method")
+        if known not in ("efficiency", "significance"):
+            # sst1mpipe does not say how it was made, but only one of the two counts gammas apart.
+            known = "significance" if "n_gamma_events" in table.colnames else "efficiency"
+        efficiency = table.meta.get("gamma_efficiency")
+        try:
+            return cls(known, table=table, efficiency=None if efficiency is None else float(efficiency))
+        except InputError as error:
+            raise InputError(f"{path}: {error}") from None
+
+    def write(self, path: Path) -> None:
+        """
+        Write an energy-dependent cut in the HDF5 layout that sst1mpipe reads.
+
+        Raises
+        ------
+        InputError
+            If the cut is global: that stands in the configuration.
+        OutputError
+            If it cannot be written.
+        """
+        if self.table is None:
+            raise InputError(f"{path}: a global gammaness cut has no file; it is a key of the configuration")
+        table = self.table.copy()
+        table.meta["method"] = self.method
+        if self.efficiency is not None:
+            table.meta["gamma_efficiency"] = self.efficiency
+        write_cut_table(path, table)
+
+    @property
+    def tag(self) -> str:
+        """What names of responses carry: the number as Python prints it, or ``energydep``."""
+        return ENERGY_DEPENDENT if self.value is None else str(self.value)
+
+    @property
+    def energy_edges(self) -> u.Quantity | None:
+        """Edges of the bins [TeV], shape=(n_bins + 1,); None for a global cut."""
+        if self.table is None:
+            return None
+        return np.append(self.table["low"], self.table["high"][-1])
+
+    def passes(self, reco_energy_tev: ArrayLike, gammaness: ArrayLike) -> NDArray[np.bool_]:
+        """
+        Return which events are gamma-like; events without a number never are.
+
+        Parameters
+        ----------
+        reco_energy_tev : array-like, shape=(n_events,)
+            Reconstructed energies [TeV].
+        gammaness : array-like, shape=(n_events,)
+            From 0 (hadron) to 1 (gamma).
+        """
+        score = np.asarray(gammaness, dtype=np.float64)
+        if self.table is None:
+            return score > self.value
+        energy = np.asarray(reco_energy_tev, dtype=np.float64) * u.TeV
+        return evaluate_binned_cut(score, energy, self.table, operator.ge)
+
+    def require_same_kind(self, other: "GammanessCuts", where: str) -> None:
+        """
+        Check that two cuts select by the same rule, so that responses made with them may be combined.
+
+        The values of energy-dependent cuts may differ, since each node has its own.
+
+        Raises
+        ------
+        ModelMismatchError
+            Naming what differs.
+        """
+        ours, theirs = self._kind(), other._kind()
+        if ours != theirs:
+            raise ModelMismatchError(
+                f"{where}: made with another gammaness cut ({_spoken(theirs)}, not {_spoken(ours)}); "
+                "make the responses of all nodes with one configuration"
+            )
+
+    def _kind(self) -> tuple[object, ...]:
+        edges = self.energy_edges
+        bins = None if edges is None else tuple(f"{edge:.6g}" for edge in edges.to_value(u.TeV))
+        return self.method, self.value, self.efficiency, bins
+
+
+def _spoken(kind: tuple[object, ...]) -> str:
+    method, value, efficiency, bins = kind
+    if bins is None:
+        return f"{method} {value}"
+    kept = "" if efficiency is None else f" {efficiency}"
+    return f"{method}{kept} in {len(bins) - 1} bins {bins[0]} to {bins[-1]} TeV"
+
+
+def _check_table(table: QTable) -> None:
+    missing = [name for name in ("low", "high", "cut") if name not in table.colnames]
+    if missing:
+        raise InputError(f"the cut table has no column {', '.join(missing)}; make it anew")
+    low, high = table["low"].to_value(u.TeV), table["high"].to_value(u.TeV)
+    rising = len(table) > 0 and np.all(np.diff(np.append(low, high[-1])) > 0)
+    if not (rising and np.allclose(low[1:], high[:-1], rtol=1e-6)):
+        raise InputError("the bins of the cut table do not rise without gaps; make it anew")
+    if not np.all(np.isfinite(np.asarray(table["cut"]))):
+        raise InputError("the cut table has values that are no numbers; make it anew")
