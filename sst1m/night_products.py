@@ -166,7 +166,8 @@ def make_product(job: ProductJob, write: Callable[[SideFiles], None]) -> Product
         if state != "waiting" or not all(path.exists() for path in job.inputs):
             return ProductOutcome(state, reason)
         job.night.checked_inside(job.product)
-        sweep_parts(job.product, *side_paths(job.product).values(), job.failure)
+        side = side_paths(job.product).values()
+        sweep_parts(job.product, job.product.with_suffix(".png"), *side, job.failure)
         if job.product.exists():
             remove_product(job.product, side_paths(job.product))
         with run_log(job.work_log, {"product": job.product, "inputs": len(job.inputs)}) as run:

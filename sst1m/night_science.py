@@ -8,11 +8,12 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from sst1m.errors import ConfigError
+from sst1m.errors import ConfigError, InputError
 from sst1m.layout import NightLayout
 from sst1m.manifest import Manifest
 from sst1m.night_products import ProductJob, directory_digest, product_state
 from sst1m.night_record import ScienceState
+from sst1m.sources import read_sources
 
 if TYPE_CHECKING:
     from sst1m.config import AnalysisConfig
@@ -213,7 +214,7 @@ class NightScience:
             "config": self.config.fingerprint(),
             "irfs": _digest(self.paths.responses(), "**/*.fits*"),
             "irf_method": self.paths.irf_method,
-            "sources": directory_digest(self.paths.sources().parent, self.paths.sources().name),
+            "source": self._source(),
         }
         cuts = self.paths.cut_dir(setup) if energy_dependent else None
         if cuts is not None:
@@ -225,6 +226,14 @@ class NightScience:
             settings=settings,
             label=f"{self.target} {setup} {directory.name}",
         )
+
+    def _source(self) -> list[object] | None:
+        """Return name and position of the target; None where the catalogue does not know it."""
+        try:
+            source = read_sources(self.paths.sources()).named(self.target)
+        except InputError:
+            return None
+        return [source.name, source.ra_deg, source.dec_deg]
 
     def states(self, wanted: Iterable[Setup], until: str) -> list[ScienceState]:
         """Return the state of every product of the target up to a level, from the disk alone."""

@@ -13,7 +13,7 @@ from sst1m.dl3.blocks import Block, BlockRules, Photons, group_runs, select_phot
 from sst1m.dl3.events import events_hdu, gti_hdu, pointing_hdu
 from sst1m.dl3.files import check_dl3, write_dl3
 from sst1m.dl3.header import Cards, observation_cards
-from sst1m.dl3.index import remove_index, write_index
+from sst1m.dl3.index import HDU_INDEX, OBS_INDEX, remove_index, write_index
 from sst1m.dl3.names import Dl3Setup, dl3_name, is_dl3_name
 from sst1m.dl3.responses import responses_of
 from sst1m.dl3.runs import CutsByNode, ObservedRun, observed_run
@@ -223,7 +223,7 @@ def _write(
     # Whatever a killed export may have written is on the record before it is written.
     write_json(output_dir / RECORD_NAME, {"files": sorted({*old, *names}), "complete": False})
     remove_index(output_dir)
-    sweep_parts(*(output_dir / name for name in {*old, *names}))
+    _sweep(output_dir, {*old, *names})
     for plan in plans:
         side = {side_paths(plan.path)["json"]: _provenance(plan, config, started)}
         with committed(plan.path, validate=check_dl3, side_files=side) as part:
@@ -241,6 +241,13 @@ def _write(
     write_json(output_dir / RECORD_NAME, {"files": sorted(names), "complete": True} | summary.counts())
     write_index(summary.files, output_dir, side_files=side_files and side_files(summary.counts()))
     return summary
+
+
+def _sweep(output_dir: Path, names: set[str]) -> None:
+    """Remove what a killed export left under temporary names."""
+    lists = [output_dir / name for name in sorted(names)]
+    side = [path for listed in lists for path in side_paths(listed).values()]
+    sweep_parts(*lists, *side, output_dir / RECORD_NAME, output_dir / HDU_INDEX, output_dir / OBS_INDEX)
 
 
 def _recorded(output_dir: Path) -> list[str]:

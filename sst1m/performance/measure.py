@@ -307,7 +307,8 @@ def _sensitivity(
                     "events after the cuts"
                 )
         if name in options.detect:
-            found.detection.append({"source": name, **_plain(asdict(detection_time(rates, n_off)))})
+            time = asdict(detection_time(rates, n_off)) | {"energy_min_tev": options.energy_min_tev}
+            found.detection.append({"source": name, **_plain(time)})
 
 
 def _plain(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -356,7 +356,7 @@ def test_killed_again_and_again_the_photon_lists_are_the_same(new_night, finishe
 def test_a_target_that_is_in_no_catalogue_does_not_hold_up_the_night(new_night, finished, warm, tmp_path):
     sources = tmp_path / "sources.ecsv"
     text = DEFAULT_SOURCES.read_text().splitlines()
-    sources.write_text("\n".join(line for line in text if not line.startswith("Crab ")) + "\n")
+    sources.write_text("\n".join(line for line in text if not line.startswith("Crab,")) + "\n")
     night = new_night(sources_file=sources)
     shutil.copytree(finished.ana, night.ana)
     command = warm(night)

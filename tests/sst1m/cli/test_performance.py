@@ -55,6 +55,7 @@ def dl2(tmp_path_factory, project_root):
 @pytest.fixture
 def run(dl2, capsys):
     """Return a function that runs the command: status, output, errors."""
+
     def run(*arguments, config=dl2 / "config.json"):
         with pytest.raises(SystemExit) as end:
             main(["performance", "-c", str(config), *map(str, arguments)])
