@@ -22,7 +22,19 @@ __all__ = [
     "utc_now",
 ]
 
-_DISTRIBUTIONS = ("sst1m", "numpy", "numba", "astropy", "ctapipe", "tables", "protozfits", "luigi")
+_DISTRIBUTIONS = (
+    "sst1m",
+    "numpy",
+    "numba",
+    "astropy",
+    "ctapipe",
+    "tables",
+    "protozfits",
+    "luigi",
+    "scikit-learn",
+    "pyirf",
+    "gammapy",
+)
 _HASHED_SIZE = 10_000_000
 
 

@@ -3,13 +3,16 @@
 from collections import defaultdict
 from difflib import get_close_matches
 
-from luigi import Config
+from luigi import Config, retcodes
 from luigi.configuration import get_config
 from luigi.task_register import Register
 
 from sst1m.errors import ConfigError
 
 __all__ = ["check_luigi_cfg", "set_truthful_defaults"]
+
+# Whoever imports the tasks without luigi's command line knows the section [retcode], too.
+_RETCODE = retcodes.retcode
 
 # Sections that luigi reads without declaring their keys.
 _FREE_SECTIONS = frozenset({"DEFAULT", "logging", "resources"})

@@ -40,6 +40,20 @@ def _mc_config(path: Path) -> "McConfig":
     return config
 
 
+def _cuts(
+    method: str,
+    gamma: "ReconstructedEvents",
+    proton: "ReconstructedEvents | None",
+    config: "McConfig",
+    output_dir: Path,
+) -> "GammanessCuts":
+    from ..irf.cuts import GammanessCuts
+
+    if method == "global":
+        return GammanessCuts.from_config(config)
+    return _cut_table(method, gamma, proton, config, output_dir)
+
+
 def _cut_table(
     method: str,
     gamma: "ReconstructedEvents",
@@ -145,7 +159,6 @@ def performance(
         sst1m performance -fg gamma_diffuse_stereo_dl2.h5 -c config/sst1m_mc_config.json \\
             -o cuts --edep-gammaness-only
     """
-    from ..irf.cuts import GammanessCuts
     from ..irf.spectra import spectrum_named
     from ..performance import PerformanceOptions, measure_performance
 
@@ -154,20 +167,12 @@ def performance(
     sources = (source,) if source else PerformanceOptions().detect
     for name in sources:
         spectrum_named(name)
-    gamma, proton, electron = (
-        cast("ReconstructedEvents", _read(gamma_file)),
-        _read(proton_file),
-        _read(electron_file),
-    )
+    proton, electron = _read(proton_file), _read(electron_file)
+    gamma = cast("ReconstructedEvents", _read(gamma_file))
     if edep_gammaness_only:
         _cut_table("efficiency", gamma, None, config, output_dir)
         return
-    by_energy = method != "global"
-    cuts = (
-        _cut_table(method, gamma, proton, config, output_dir)
-        if by_energy
-        else GammanessCuts.from_config(config)
-    )
+    cuts = _cuts(method, gamma, proton, config, output_dir)
     everything = rf_performance == sensitivity
     summary = measure_performance(
         output_dir,

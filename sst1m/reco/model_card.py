@@ -90,6 +90,8 @@ class ForestCard:
         Of the training sample, by particle.
     events_per_second : float
         How fast one core evaluates it.
+    importances : list of float
+        Of the features, in their order; their sum is 1.
     probe : Probe
         To recognise it by.
     """
@@ -105,6 +107,7 @@ class ForestCard:
     max_depth: int
     n_events: dict[str, int]
     events_per_second: float
+    importances: list[float]
     probe: Probe
 
 

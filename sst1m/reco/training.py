@@ -284,6 +284,7 @@ def _forest_card(path: Path, content: bytes, stem: str, result: _Trained) -> For
         max_depth=max(tree.get_depth() for tree in result.forest.estimators_),
         n_events=result.n_events,
         events_per_second=_speed(result),
+        importances=[float(value) for value in result.forest.feature_importances_],
         probe=Probe(probes.astype(np.float64).tolist(), result.flat.predict(probes).tolist()),
     )
 
