@@ -30,10 +30,13 @@ night: env  ## Make the models of the demo, process its night to photon lists, a
 	@$(BIN)/sst1m demo --output-dir $(DEMO)
 	@LUIGI_CONFIG_PATH=$(DEMO)/luigi.cfg $(BIN)/luigi --module tasks MakeProduction --production demo --workers $(CORES)
 	@LUIGI_CONFIG_PATH=$(DEMO)/luigi.cfg $(BIN)/luigi --module tasks RunNight --date $(DEMO_DATE) --workers $(CORES)
-	@$(BIN)/sst1m quicklook --index-dir $(DEMO)/night/20240304/Crab/stereo/dl3 --source Crab --output-dir $(DEMO)/quicklook
+	@for setup in cs1 cs2 stereo; do echo "$$setup:"; \
+	  $(BIN)/sst1m quicklook --index-dir $(DEMO)/night/20240304/Crab/$$setup/dl3 --source Crab --crab-units \
+	    --output-dir $(DEMO)/quicklook/$$setup || exit; done
+	@echo "Products in $(DEMO)/night/20240304, pictures in $(DEMO)/quicklook, production in $(DEMO)/mc/demo/report/index.html"
 
-test: env  ## Run the tests
-	$(BIN)/python -m pytest
+test: env  ## Run the tests, on two cores
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: env  ## Check style and format
 	$(BIN)/ruff check .

@@ -17,6 +17,7 @@ from .make_irfs import make_irfs
 from .merge import merge
 from .performance import performance
 from .photon_list import photon_list
+from .quicklook import quicklook
 from .r0_dl1 import r0_dl1
 from .simulate import simulate_group
 from .train_rfs import train_rfs
@@ -49,6 +50,7 @@ COMMANDS = (
     merge,
     performance,
     photon_list,
+    quicklook,
     r0_dl1,
     simulate_group,
     train_rfs,

@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 from pyirf.interpolation import (
     DiscretePDFComponentEstimator,
-    EffectiveAreaEstimator,
     ParametrizedComponentEstimator,
     PDFNormalization,
     QuantileInterpolator,
@@ -26,8 +25,6 @@ __all__ = ["average_irfs", "combine_irfs"]
 
 Array = NDArray[np.float64]
 
-#: Areas below this are no areas [m2]; pyirf takes logarithms above it.
-_LEAST_AREA = 1.0
 #: Parts that bins are split into before their densities are moved.
 _FINER = 10
 
@@ -36,11 +33,12 @@ def combine_irfs(irfs: Sequence[IrfSet], weights: Sequence[float], node: Node) -
     """
     Return the response at a point that is the weighted mean of nodes.
 
-    Effective area and background follow linearly in their logarithm where all nodes have any, linearly in
-    themselves where some have none. The energy dispersion follows by moment morphing (Baak et al. 2015, NIM A
-    771, 39), the PSF by its quantiles (Hollister & Pang 2013, UCSC-SOE-13-13), outside of the nodes by
-    moment morphing as well; all as pyirf does it. Rows that are empty at some node are left to the others;
-    they stay empty where all are.
+    Effective areas are moved along the energy until their thresholds coincide (`aligned_areas`) and then
+    averaged; beyond the nodes their logarithms are. The background follows linearly in its logarithm where
+    all nodes have any, linearly in itself where some have none. The energy dispersion follows by moment
+    morphing (Baak et al. 2015, NIM A 771, 39), the PSF by its quantiles (Hollister & Pang 2013,
+    UCSC-SOE-13-13), outside of the nodes by moment morphing as well; all as pyirf does it. Rows that are
+    empty at some node are left to the others; they stay empty where all are.
 
     Parameters
     ----------
@@ -60,7 +58,7 @@ def combine_irfs(irfs: Sequence[IrfSet], weights: Sequence[float], node: Node) -
     dispersion = _morphed(_fill_empty(dispersion, w), w, bins.migration)
     return replace(
         first,
-        effective_area=_area(_aligned([irf.effective_area for irf in irfs], w, bins), w),
+        effective_area=_area([irf.effective_area for irf in irfs], w, bins),
         energy_dispersion=np.moveaxis(dispersion, -1, 1),
         psf=None if first.psf is None else _psf(np.stack([_present(irf.psf) for irf in irfs]), w, bins),
         background=_positive(np.stack([irf.background for irf in irfs]), w),
@@ -106,24 +104,11 @@ def _parameters(values: Array, weights: Array) -> Array:
     return ParametrizedComponentEstimator(points, values)(target)[0]
 
 
-def _aligned(areas: Sequence[Array], weights: Array, bins: IrfBins) -> Array:
+def _area(areas: Sequence[Array], weights: Array, bins: IrfBins) -> Array:
     solid_angle = np.diff(cone_solid_angle(bins.fov_offset)).to_value(u.sr)
-    return aligned_areas(np.stack(areas), weights, bins.energy_true.to_value(u.TeV), solid_angle)
-
-
-def _area(areas: Array, weights: Array) -> Array:
-    everywhere = np.all(areas > _LEAST_AREA, axis=0)
-    linear = np.clip(_parameters(areas, weights), 0, None)
-    if _is_inside(weights):
-        points, target = _grid(weights)
-        # pyirf writes the floor into the array that it gets: it gets a copy.
-        estimator = EffectiveAreaEstimator(
-            points, areas.copy() * u.m**2, min_effective_area=_LEAST_AREA * u.m**2
-        )
-        logarithmic = estimator(target)[0].to_value(u.m**2)
-    else:
-        logarithmic = np.exp(_parameters(np.log(np.where(everywhere, areas, 1)), weights))
-    return np.where(everywhere, logarithmic, linear)
+    aligned = aligned_areas(np.stack(areas), weights, bins.energy_true.to_value(u.TeV), solid_angle)
+    # Beyond the nodes a sum with negative weights could leave nothing of a small area: logarithms cannot.
+    return _parameters(aligned, weights) if _is_inside(weights) else _positive(aligned, weights)
 
 
 def _positive(values: Array, weights: Array) -> Array:

@@ -9,6 +9,7 @@ import numpy as np
 from gammapy.datasets import SpectrumDatasetOnOff
 from gammapy.modeling.models import PowerLawSpectralModel, SkyModel, SpectralModel
 from numpy.typing import NDArray
+from scipy.special import gammaincc, gammainccinv
 
 from sst1m.irf.spectra import GAMMA_SPECTRUM, SPECTRA
 from sst1m.quicklook.counts import OnOffCounts, combined
@@ -217,9 +218,22 @@ def flux_from_counts(counts: OnOffCounts, expected: float) -> FluxFromCounts:
         return FluxFromCounts(counts, expected, reason="no off counts, so the background is not known")
     statistic, limit = counts.statistic, None
     if float(statistic.sqrt_ts) < _LIMIT_BELOW:
-        limit = max(float(statistic.compute_upper_limit(_LIMIT_SIGMA)), 0.0) / expected
+        limit = _upper_limit(counts) / expected
     low, high = (float(value) / expected for value in (statistic.compute_errn(), statistic.compute_errp()))
     return FluxFromCounts(counts, expected, counts.excess / expected, _finite(low), _finite(high), limit)
+
+
+def _upper_limit(counts: OnOffCounts) -> float:
+    """
+    Return the excess that is excluded at 95 %.
+
+    The W statistic alone excludes too much where hardly anything was counted (1.35 for nothing). So the
+    larger of it and of the limit for a known background holds (Helene 1983, NIM 212, 319; 3.0 for nothing).
+    """
+    shape, background = counts.n_on + 1, counts.background
+    known = float(gammainccinv(shape, 0.05 * gammaincc(shape, background))) - background
+    profile = float(counts.statistic.compute_upper_limit(_LIMIT_SIGMA))
+    return max(limit for limit in (known, profile, 0.0) if np.isfinite(limit))
 
 
 def _finite(value: float) -> float | None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import gammapy
 from matplotlib.figure import Figure
 
 from sst1m.checkpoint import committed, explained_write_errors
@@ -238,7 +239,7 @@ def _content(parts: _Parts, source: Source, options: QuicklookOptions, index_dir
         "theta2": parts.theta2.to_dict(),
         "sky_map": parts.sky.facts,
         "inputs": [input_record(index_dir / name) for name in _INDICES],
-        "software": software_versions() | {"revision": source_revision()},
+        "software": software_versions() | {"gammapy": gammapy.__version__, "revision": source_revision()},
     }
 
 

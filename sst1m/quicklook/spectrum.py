@@ -36,6 +36,7 @@ __all__ = ["Spectrum", "fit_spectrum", "spectrum_points", "total_flux"]
 _LOG = logging.getLogger(__name__)
 #: A shape is fitted to no less than this.
 _MIN_SIGNIFICANCE, _MIN_COUNTS = 3.0, 10
+_N_PARAMETERS = {"power-law": 2, "log-parabola": 3}
 _POINTS_PER_DECADE = 5
 #: An index beyond this is none of a source of gammas: the fit ran away.
 _STEEPEST = 10.0
@@ -102,7 +103,8 @@ def fit_spectrum(data: SpectrumData, options: QuicklookOptions) -> Spectrum:
     if not data.datasets:
         return Spectrum(crab_model(), False, data.reason)
     counts, energy_tev = counts_in(data.datasets), _safe_range(data)
-    if reason := _too_little(counts):
+    n_parameters, n_bins = _N_PARAMETERS[options.spectrum], _n_bins(data)
+    if reason := _too_little(counts) or _too_few_bins(n_bins, n_parameters):
         return Spectrum(crab_model(), False, reason, energy_tev, counts)
     model, stacked = _start(options, counts, data, energy_tev), data.stacked()
     stacked.models = [SkyModel(spectral_model=model, name="source")]
@@ -126,6 +128,16 @@ def _too_little(counts: OnOffCounts) -> str | None:
     if significance < _MIN_SIGNIFICANCE:
         return f"the excess has {significance:.1f} sigma; {_MIN_SIGNIFICANCE:g} are needed"
     return None
+
+
+def _too_few_bins(n_bins: int, n_parameters: int) -> str | None:
+    if n_bins >= n_parameters:
+        return None
+    return f"{n_bins} bins of energy that can be used do not determine {n_parameters} parameters"
+
+
+def _n_bins(data: SpectrumData) -> int:
+    return int(np.any([safe_bins(dataset) for dataset in data.datasets], axis=0).sum())
 
 
 def _safe_range(data: SpectrumData) -> tuple[float, float]:

@@ -4,6 +4,7 @@ import logging
 import warnings
 
 import pytest
+from scipy.stats import poisson
 
 from sst1m.errors import ConfigError
 from sst1m.quicklook.counts import OnOffCounts, combined
@@ -52,9 +53,11 @@ def test_flux_is_excess_over_expectation():
     assert found.norm == pytest.approx(2.0)
     assert found.norm_limit is None
     assert found.norm_high == pytest.approx((120 + 0.04 * 100) ** 0.5 / 50, rel=0.05)
-    # with a Gaussian of 3.5 counts the limit is 1.64 of them above the excess
-    limit = flux_from_counts(OnOffCounts(10, 50, 0.2), 10.0)
-    assert limit.norm_limit == pytest.approx(1.645 * 12**0.5 / 10, rel=0.15)
+    limit = flux_from_counts(OnOffCounts(10, 50, 0.2), 10.0).norm_limit
+    # so few counts are 20 times rarer with such a source than without any
+    assert poisson.cdf(10, 10 + 10 * limit) / poisson.cdf(10, 10) == pytest.approx(0.05)
+    # nothing seen: no more than three are expected
+    assert flux_from_counts(OnOffCounts(0, 0, 0.1), 1.0).norm_limit == pytest.approx(2.996, abs=0.01)
     assert flux_from_counts(OnOffCounts(3, 5, 0.2), 0.0).reason == "no exposure"
 
 

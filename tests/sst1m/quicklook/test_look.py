@@ -163,6 +163,23 @@ def test_source_on_the_optical_axis(make_store, new_observation, tmp_path, numbe
     assert "no off-regions" in sentence(content)
 
 
+def test_one_bin_cannot_be_fitted(crab_store, numbers):
+    content = numbers(crab_store, energy_max_tev=1.5, bins_per_decade=1)
+    assert content["spectrum"]["status"] == "not fitted"
+    assert "2 parameters" in content["spectrum"]["reason"]
+    # the flux follows from the counts, with the shape of the Crab nebula
+    assert content["flux"]["flux_crab"] == pytest.approx(1, abs=3 * content["flux"]["error_high_crab"])
+
+
+def test_no_event_at_all(make_store, new_observation, tmp_path, numbers):
+    store = make_store(tmp_path / "empty", new_observation(crab=0.0, background_hz=0.0))
+    content = numbers(store)
+    assert (content["n_on"], content["n_off"], content["significance"]) == (0, 0, None)
+    assert content["spectrum"]["status"] == "not fitted"
+    assert content["flux"]["upper_limit_95_crab"] > 0
+    assert content["sky_map"]["status"] == "not made"
+
+
 def test_no_source_gives_a_limit(make_store, new_observation, tmp_path, numbers):
     store = make_store(tmp_path / "dark", new_observation(crab=0.0, background_hz=6.0))
     content = numbers(store)
