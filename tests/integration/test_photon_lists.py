@@ -1,5 +1,6 @@
 """From raw waveforms to photon lists: a source is seen, every event accounted for, kills change nothing."""
 
+import datetime
 import json
 import multiprocessing
 import os
@@ -93,7 +94,7 @@ def site(tmp_path_factory):
     base = tmp_path_factory.mktemp("science")
     crab = read_sources(DEFAULT_SOURCES).named("Crab")
     spec = NightSpec(
-        date=__import__("datetime").date(2024, 3, 4), source=crab, flux=300.0, n_runs=3, run_seconds=4.0,
+        date=datetime.date(2024, 3, 4), source=crab, flux=300.0, n_runs=3, run_seconds=4.0,
         pedestal_hz=40.0, seed=2,
     )  # fmt: skip
     simulate_night(spec, base / "raw", calibration_dir=base / "calibration")
@@ -172,15 +173,14 @@ def test_the_night_ends_with_photon_lists_of_every_setup(finished):
 @pytest.mark.parametrize("setup", SETUPS)
 def test_the_source_is_seen_from_raw_waveforms(finished, setup):
     import astropy.units as u
+    from astropy.coordinates import SkyCoord
     from gammapy.data import DataStore
     from gammapy.stats import WStatCountsStatistic
     from regions import CircleSkyRegion
 
     store = DataStore.from_dir(finished.layout.root / "Crab" / setup / "dl3")
     crab = read_sources(DEFAULT_SOURCES).named("Crab")
-    source = __import__("astropy.coordinates", fromlist=["SkyCoord"]).SkyCoord(
-        crab.ra_deg * u.deg, crab.dec_deg * u.deg
-    )
+    source = SkyCoord(crab.ra_deg * u.deg, crab.dec_deg * u.deg)
     n_on = n_off = 0
     for observation in store.get_observations(required_irf="full-enclosure"):
         assert all(getattr(observation, name) is not None for name in ("aeff", "edisp", "psf", "bkg", "gti"))
@@ -192,6 +192,21 @@ def test_the_source_is_seen_from_raw_waveforms(finished, setup):
         ]
         n_on, n_off = n_on + counts[0], n_off + sum(counts[1:])
     assert WStatCountsStatistic(n_on, n_off, 0.2).sqrt_ts > 5
+
+
+@pytest.mark.parametrize("setup", ["cs1", "cs2"])
+def test_gammapy_recovers_the_flux_that_was_simulated(finished, setup, tmp_path):
+    from sst1m.quicklook.look import quicklook
+    from sst1m.quicklook.options import QuicklookOptions
+
+    store = finished.layout.root / "Crab" / setup / "dl3"
+    crab = read_sources(DEFAULT_SOURCES).named("Crab")
+    options = QuicklookOptions(crab_units=True)
+    spectrum = quicklook(store, tmp_path, source=crab, options=options, pictures=()).content["spectrum"]
+    assert spectrum["status"] == "fitted", spectrum
+    error = spectrum["flux_crab_error"]
+    assert 0 < error < 150
+    assert abs(spectrum["flux_crab"] - 300.0) < 3 * error
 
 
 def test_selections_of_the_store_work(finished):
