@@ -167,9 +167,8 @@ def report(irfs: dict[Node, IrfSet], errors: dict[Node, float]) -> None:
             f"{total[1]:.1%}, {bins[1]:.1%} | x{ratios[0]:.1f}, x{ratios[1]:.1f} | {errors[node]:.1%} |"
         )
     for name, (total, bins) in sums.items():
-        print(
-            f"{name}: nearest / interpolation: sums x{total[0] / total[1]:.1f}, per bin x{bins[0] / bins[1]:.1f}"
-        )
+        better = [total[0] / total[1], bins[0] / bins[1]]
+        print(f"{name}: nearest / interpolation: sums x{better[0]:.1f}, per bin x{better[1]:.1f}")
 
 
 def main(n_showers: int) -> None:
@@ -188,4 +187,4 @@ def main(n_showers: int) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 25_000)
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 50_000)
