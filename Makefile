@@ -32,9 +32,9 @@ night: env  ## Make the models of the demo, process its night to photon lists, a
 	@LUIGI_CONFIG_PATH=$(DEMO)/luigi.cfg $(BIN)/luigi --module tasks RunNight --date $(DEMO_DATE) --workers $(CORES)
 	@for setup in cs1 cs2 stereo; do \
 	  store=$(DEMO)/night/20240304/Crab/$$setup/dl3; look=$(DEMO)/quicklook/$$setup; \
-	  if [ ! $$look/Crab_quicklook.json -nt $$store/obs-index.fits.gz ]; then mkdir -p $$look && \
+	  if [ ! $$look/said.txt -nt $$store/obs-index.fits.gz ]; then mkdir -p $$look && \
 	    $(BIN)/sst1m quicklook --index-dir $$store --source Crab --crab-units --output-dir $$look \
-	      > $$look/said.txt || exit; fi; \
+	      > $$look/said.part && mv $$look/said.part $$look/said.txt || exit; fi; \
 	  echo "$$setup: $$(head -n 1 $$look/said.txt)"; done
 	@echo "Products in $(DEMO)/night/20240304, pictures in $(DEMO)/quicklook, production in $(DEMO)/mc/demo/report/index.html"
 

@@ -4,7 +4,7 @@ Moves effective areas along the energy, so that their thresholds coincide before
 Near its threshold an effective area rises by orders of magnitude within a factor of two in energy, and the
 threshold moves with air mass and night sky. The mean of two areas at a fixed energy has a smeared threshold,
 whether of areas or of their logarithms; the mean of areas at a fixed distance from the threshold has not.
-With simulated nodes at zenith 20 and 40 deg, counts at 30 deg come out 2 % low this way. The mean of
+With simulated nodes at zenith 20 and 40 deg, counts at 30 deg come out 2 to 3 % low this way. The mean of
 logarithms at fixed energy, which pyirf's own estimator takes, gives 9 % less, as far off as the
 nearest node (``benchmarks/bench_irf_interpolation.py``).
 """
