@@ -279,6 +279,14 @@ class Production(Section):
             offset_deg=float(getattr(beam, "offset", None) or 0.0),
         )
 
+    def thrown_energies(self, particle: Particle) -> tuple[float, float] | None:
+        """Return the least and largest energy [TeV] thrown at any node; None where files decide it."""
+        beam = self.particles.given()[particle]
+        if beam.energy_min is None or beam.energy_max is None:
+            return None
+        thrown = [self.thrown(particle, zenith) for zenith in self.axes.zenith]
+        return min(t.energy_min_tev for t in thrown), max(t.energy_max_tev for t in thrown)
+
     def canonical(self) -> dict[str, Any]:
         """Return every key with its effective value, as plain JSON types."""
         return self.model_dump(mode="json")

@@ -139,8 +139,15 @@ class ProductionStep:
                 node=node,
                 setup=setup,
                 inputs=self._dl2_files(node, setup),
+                energy_range_tev=self._energy_range(),
             )
         return True
+
+    def _energy_range(self) -> tuple[float, float] | None:
+        """Return the true energies of all responses: only those with the same axes can be combined."""
+        energies = self.planned.production.thrown_energies("gamma_diffuse")
+        least = self.config.analysis.gamma_min_simulated_energy_tev
+        return energies and (max(energies[0], least), energies[1])
 
     def measure(self, node: Node, setup: "TelescopeSetup") -> bool:
         """Measure the performance of a telescope set-up at a node."""

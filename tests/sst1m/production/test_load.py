@@ -95,6 +95,7 @@ def test_files_bring_their_own_spectrum(demo):
     particles = {"gamma_diffuse": {"train": {}, "test": {}}}
     production = production_from_dict(demo | {"source": files, "particles": particles})
     assert not production.source.throws
+    assert production.thrown_energies("gamma_diffuse") is None
     with pytest.raises(ConfigError, match="leave out energy_min"):
         production_from_dict(demo | {"source": files})
 
@@ -167,3 +168,11 @@ def test_a_production_is_found_by_name_or_path(tmp_path):
         find_production("deno", (SHIPPED,))
     with pytest.raises(ConfigError, match="no such file"):
         find_production(str(tmp_path / "demo.toml"), (SHIPPED,))
+
+
+def test_all_nodes_share_the_energies_of_the_widest():
+    production = load_production(SHIPPED / "standard.toml")
+    least, largest = production.thrown_energies("gamma_diffuse")
+    each = [production.thrown("gamma_diffuse", zenith) for zenith in production.axes.zenith]
+    assert len({thrown.energy_min_tev for thrown in each}) > 1
+    assert (least, largest) == (0.2, 300)
