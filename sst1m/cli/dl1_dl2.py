@@ -72,7 +72,7 @@ def _reconstruct(
             tel_setup=setup,
             node=node,
             scale_intensities=scale_intensities,
-            side_files={side_paths(product)["log"]: log_text},
+            side_files=lambda _counts: {side_paths(product)["log"]: log_text},
         )
 
 

@@ -166,7 +166,7 @@ def reconstruct_file(
     output : Path
         DL2 file; appears when it is complete.
     side_files : callable, optional
-        Takes the counts and returns the files beside it; without it the provenance is written.
+        Takes the counts and returns files to write beside it, such as the log, or another provenance.
 
     Raises
     ------
@@ -190,7 +190,7 @@ def reconstruct_file(
         )
 
     counts = events.info["counts"]
-    side = side_files(counts) if side_files else {side_paths(output)["json"]: provenance}
+    side = {side_paths(output)["json"]: provenance} | dict(side_files(counts) if side_files else {})
     with committed(output, validate=check_dl2, side_files=side) as part:
         write_dl2(part, events, dl1=dl1)
     return Dl2Summary(
