@@ -22,7 +22,6 @@ __all__ = [
     "ProductOutcome",
     "ProductState",
     "directory_digest",
-    "failed_products",
     "make_product",
     "product_state",
     "remove_orphans",
@@ -239,12 +238,6 @@ def _failed(job: ProductJob, run: RunLog, basis: Mapping[str, object], error: Ex
     }
     write_json(job.failure, record)
     return ProductOutcome("quarantined", message)
-
-
-def failed_products(night: NightLayout) -> Sequence[dict[str, object]]:
-    """Return the records of products after DL1 that are in quarantine, in the order of their names."""
-    records = (read_provenance(path) for path in sorted((night.root / "quarantine").glob("*--*.json")))
-    return [record for record in records if record and "product" in record]
 
 
 def remove_orphans(night: NightLayout) -> Iterator[str]:

@@ -11,7 +11,6 @@ from sst1m.errors import DataQualityError, OutputError
 from sst1m.layout import NightLayout
 from sst1m.night_products import (
     ProductJob,
-    failed_products,
     make_product,
     product_state,
     remove_orphans,
@@ -72,14 +71,14 @@ def test_it_is_made_again_when_something_has_changed(job, change):
     assert changed.product.read_text() == "new" and product_state(changed)[0] == "done"
 
 
-def test_what_cannot_be_made_is_recorded_and_tried_again_after_a_change(job, night):
+def test_what_cannot_be_made_is_recorded_and_tried_again_after_a_change(job):
     outcome = make_product(job(models="a"), fail(DataQualityError("no good time")))
     assert (outcome.state, outcome.reason) == ("quarantined", "no good time")
     assert product_state(job(models="a")) == ("quarantined", "no good time")
-    assert [record["error"] for record in failed_products(night)] == ["DataQualityError"]
+    assert json.loads(job().failure.read_text())["error"] == "DataQualityError"
     assert product_state(job(models="b"))[0] == "waiting"
     make_product(job(models="b"), write(job()))
-    assert failed_products(night) == []
+    assert not job().failure.exists()
 
 
 def test_an_unexpected_error_keeps_its_traceback_in_the_log(job):
@@ -88,10 +87,10 @@ def test_an_unexpected_error_keeps_its_traceback_in_the_log(job):
     assert "Traceback" in job().failure.with_suffix(".log").read_text()
 
 
-def test_a_full_disk_is_no_fault_of_the_inputs(job, night):
+def test_a_full_disk_is_no_fault_of_the_inputs(job):
     with pytest.raises(OutputError):
         make_product(job(), fail(OutputError("the disk is full")))
-    assert failed_products(night) == [] and product_state(job())[0] == "waiting"
+    assert not job().failure.exists() and product_state(job())[0] == "waiting"
 
 
 def test_products_of_images_that_are_gone_are_removed(job, night):
