@@ -52,6 +52,9 @@ class NightManifest(NightTask):
     removed then.
     """
 
+    #: All else depends on it, and it reads headers only.
+    farm = {"stage": "manifest", "seconds": 5.0, "mem_mb": 500, "here": True}
+
     def output(self) -> luigi.LocalTarget:
         """Return the manifest."""
         return luigi.LocalTarget(str(self.night.manifest))
@@ -105,6 +108,8 @@ class RunNight(NightTask):
     means that a run waits for a file or for the operator, 30 that a run or a product is in quarantine or
     could not be made, 35 that the configuration is wrong.
     """
+
+    farm = {"stage": "close", "seconds": 10.0, "mem_mb": 1500, "fuse": False}
 
     until = luigi.Parameter(default=LEVELS[-1], description=f"data level to be reached: {', '.join(LEVELS)}")
     targets = luigi.Parameter(

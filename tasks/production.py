@@ -54,6 +54,8 @@ class NodeTask(ProductionTask):
 class TrainForests(NodeTask):
     """Trains the forests of one telescope at one node, for its images alone or for those of both."""
 
+    farm = {"stage": "forests", "seconds": 1800.0, "mem_mb": 8000}
+
     stereo = luigi.BoolParameter(
         parsing=luigi.BoolParameter.EXPLICIT_PARSING, description="for images of both telescopes"
     )
@@ -84,6 +86,8 @@ class TrainForests(NodeTask):
 
 class ReconstructSample(NodeTask):
     """Reconstructs the test sample of a particle at a node in one telescope set-up."""
+
+    farm = {"stage": "dl2", "by": "setup", "seconds": 300.0, "mem_mb": 6000}
 
     particle = luigi.Parameter(description="gamma_diffuse, gamma_point, proton_diffuse or electron_diffuse")
     setup = luigi.Parameter(description="tel_001, tel_002 or stereo")
@@ -127,6 +131,8 @@ class SetupTask(NodeTask):
 class MakeCuts(SetupTask):
     """Chooses a gammaness cut for each bin of energy."""
 
+    farm = {"stage": "cuts", "by": "setup", "seconds": 60.0, "mem_mb": 3000}
+
     method = luigi.Parameter(description="efficiency or significance")
 
     def requires(self) -> list[luigi.Task]:
@@ -145,6 +151,8 @@ class MakeCuts(SetupTask):
 
 class MakeIrfs(SetupTask):
     """Makes the instrument response of a node and a gammaness tag."""
+
+    farm = {"stage": "irfs", "by": "setup", "seconds": 60.0, "mem_mb": 3000}
 
     tag = luigi.Parameter(description="value of the global cut, or energydep")
 
@@ -178,6 +186,8 @@ class MakeIrfs(SetupTask):
 class MeasurePerformance(SetupTask):
     """Measures resolutions, effective areas and sensitivity of a telescope set-up at a node."""
 
+    farm = {"stage": "performance", "by": "setup", "seconds": 120.0, "mem_mb": 3000}
+
     def requires(self) -> list[luigi.Task]:
         """Need a source of gamma rays (a point where there is one) and the background."""
         signal = "gamma_point" if self.planned.has("gamma_point", "test") else _GAMMAS
@@ -197,6 +207,8 @@ class MeasurePerformance(SetupTask):
 
 class ProductionReport(ProductionTask):
     """Writes the page about a production."""
+
+    farm = {"stage": "report", "seconds": 60.0, "mem_mb": 3000}
 
     def requires(self) -> list[luigi.Task]:
         """Need all performances and responses."""
@@ -266,6 +278,8 @@ class MakeProduction(ProductionTask):
     May be run again at any time: only what is missing is done. luigi ends with status 0 if the production is
     complete, 30 if something failed, 35 if luigi.cfg, the production or the configuration is wrong.
     """
+
+    farm = {"stage": "close", "seconds": 60.0, "mem_mb": 2000, "fuse": False}
 
     until = luigi.Parameter(default=STAGES[-1], description=f"stage to be reached: {', '.join(STAGES)}")
     retry_failed = luigi.BoolParameter(

@@ -28,7 +28,20 @@ class SimulateShard(SampleTask):
     settled; any other failure (disk, configuration, memory) is tried again at the next call.
     """
 
+    farm = {"stage": "simulate", "by": "particle", "seconds": 0.004, "mem_mb": 1500}
+    """Seconds per shower; see `submit.spec`."""
+
     index = luigi.IntParameter(description="number of the shard in its sample, from 0")
+
+    def farm_work(self) -> float:
+        """Return the number of showers, or 1 where the size of the input is not known."""
+        return float(max(self.sample.n_showers, 1))
+
+    def farm_give_up(self, reason: str) -> None:
+        """Count the shard as failed, where its process did not live to do so itself."""
+        from sst1m.give_up import give_up_shard
+
+        give_up_shard(self.planned, self.sample.shard(self.index), reason)
 
     def output(self) -> luigi.LocalTarget:
         """Return the DL1 file."""
@@ -61,11 +74,11 @@ class SimulateBatch(SampleTask):
     count = luigi.IntParameter(description="number of shards")
 
     def parts(self) -> list[SimulateShard]:
-        """Return the tasks that together do the work of this one."""
+        """Return the tasks that together do what is left of the work of this one."""
         return [
             SimulateShard(production=self.production, particle=self.particle, node=self.node, role=self.role,
-                          index=shard.index)
-            for shard in self.sample.shards(self.first, self.count)
+                          index=index)
+            for index in self._open()
         ]  # fmt: skip
 
     def complete(self) -> bool:
@@ -119,6 +132,8 @@ class MergeSample(SampleTask):
 
     The shards are not needed any more afterwards.
     """
+
+    farm = {"stage": "merge", "by": "particle", "seconds": 120.0, "mem_mb": 3000}
 
     def requires(self) -> list[SampleTask]:
         """Need all shards of the sample, in tasks of some each."""

@@ -42,6 +42,9 @@ class CalibrateRun(NightTask):
     tried again at the next call.
     """
 
+    farm = {"stage": "dl1", "by": "tel", "seconds": 1.5e-7, "mem_mb": 1500, "shard_minutes": 15.0}
+    """Seconds per byte of raw file; see `submit.spec`. A night is wanted soon: its shards are short."""
+
     tel = luigi.IntParameter(description="telescope, 21 or 22")
     run_number = luigi.IntParameter(description="number of the run")
     target = luigi.Parameter(description="name of the target")
@@ -94,9 +97,23 @@ class CalibrateRun(NightTask):
         """Return the DL1 file."""
         return luigi.LocalTarget(str(self.job.product))
 
+    def farm_work(self) -> float:
+        """Return the size of the raw file [byte]."""
+        try:
+            return float(self.job.raw_file.stat().st_size)
+        except OSError:
+            return 1.0
+
     def complete(self) -> bool:
         """Whether the product exists, or the raw file as it is now is in quarantine."""
         return run_is_settled(self.job)
+
+    def farm_give_up(self, reason: str) -> None:
+        """Put the run into quarantine, where its process did not live to do so itself."""
+        from sst1m.give_up import give_up_run
+
+        give_up_run(self.job, reason)
+        refresh_manifest(self.request)
 
     def run(self) -> None:
         """Reduce the run; then bring the manifest up to date, also after a failure."""

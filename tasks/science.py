@@ -79,6 +79,8 @@ def _brief(counts: Mapping[str, object]) -> str:
 class MatchTelescopes(TargetTask):
     """Finds the events that both telescopes saw, over all runs of a target, and writes them run by run."""
 
+    farm = {"stage": "stereo", "seconds": 120.0, "mem_mb": 3000}
+
     def requires(self) -> list[CalibrateRun]:
         """Need the runs of both telescopes."""
         return self._calibrations(21, 22)
@@ -113,6 +115,8 @@ class ReconstructRuns(TargetTask):
     One task for all runs, because the forests take longer to load than a short run to reconstruct.
     """
 
+    farm = {"stage": "dl2", "by": "setup", "seconds": 300.0, "mem_mb": 6000}
+
     setup = luigi.ChoiceParameter(choices=("cs1", "cs2", "stereo"), description="telescope set-up")
 
     def requires(self) -> list[luigi.Task]:
@@ -136,6 +140,8 @@ class ReconstructRuns(TargetTask):
 
 class ExportPhotonLists(TargetTask):
     """Makes the DL3 files of a target with their index: photon lists with instrument responses."""
+
+    farm = {"stage": "dl3", "by": "setup", "seconds": 60.0, "mem_mb": 6000}
 
     setup = luigi.ChoiceParameter(choices=("cs1", "cs2", "stereo"), description="telescope set-up")
     energy_dependent = luigi.BoolParameter(

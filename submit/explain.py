@@ -1,0 +1,84 @@
+"""Why a task is not done: its own state, and the chain of what it waits for."""
+
+import datetime
+from collections.abc import Iterator
+
+from submit.advance import Outcome
+from submit.campaign import Campaign
+from submit.errors import PlanError
+from submit.rounds import rounds_of
+
+__all__ = ["explain", "find_task", "logs_of"]
+
+
+def find_task(campaign: Campaign, outcome: Outcome | None, words: str) -> str:
+    """
+    Return the id of the only task whose id contains some text.
+
+    Raises
+    ------
+    PlanError
+        If there is none, or more than one.
+    """
+    arrays = [array for known in rounds_of(campaign) for array in known.arrays()]
+    ids: dict[str, None] = {item["id"]: None for array in arrays for _, item in array.items()}
+    if outcome is not None:
+        ids.update(dict.fromkeys(outcome.plan.graph.nodes))
+    if words in ids:
+        return words
+    found = [task_id for task_id in ids if words in task_id]
+    if len(found) == 1:
+        return found[0]
+    if not found:
+        raise PlanError(f"{campaign.name}: no task has {words!r} in its id; plan and status list them")
+    shown = ", ".join(found[:5]) + (", ..." if len(found) > 5 else "")
+    raise PlanError(f"{campaign.name}: {len(found)} tasks have {words!r} in their id: {shown}")
+
+
+def logs_of(campaign: Campaign, task_id: str) -> list[str]:
+    """Return the logs of the attempts of a task, the oldest first."""
+    found = campaign.logs.glob(f"*/{task_id}.a*.log")
+    return [str(path) for path in sorted(found, key=lambda path: path.stat().st_mtime)]
+
+
+def explain(campaign: Campaign, outcome: Outcome, task_id: str) -> Iterator[str]:
+    """
+    Yield lines that say why a task is not done, down to the first cause.
+
+    Parameters
+    ----------
+    campaign : Campaign
+        The campaign.
+    outcome : Outcome
+        From `submit.advance.look`.
+    task_id : str
+        The task.
+    """
+    plan = outcome.plan
+    depth = 0
+    while task_id in plan.held_up:
+        yield f"{'  ' * depth}{task_id}: waits for"
+        task_id, depth = plan.held_up[task_id], depth + 1
+    lead = "  " * depth
+    yield f"{lead}{task_id}: {_state(outcome, task_id)}"
+    for failure in outcome.account.failures.get(task_id, []):
+        what = f"attempt {failure.get('attempt')}: {failure.get('class')}: {failure.get('error')}"
+        yield f"{lead}  {what} (node {failure.get('node')}, log {failure.get('log')})"
+    for path in logs_of(campaign, task_id):
+        yield f"{lead}  log {path}"
+
+
+def _state(outcome: Outcome, task_id: str) -> str:
+    plan = outcome.plan
+    if task_id in plan.active:
+        return f"{plan.active[task_id]} as a part of a job"
+    if task_id in plan.quarantine:
+        return f"in quarantine: {plan.quarantine[task_id]}; when that is mended: sst1m-submit retry"
+    if task_id in plan.later:
+        when = datetime.datetime.fromtimestamp(plan.later[task_id], datetime.UTC)
+        return f"failed, and is tried again at {when:%H:%M:%S} UTC"
+    if task_id in plan.missing:
+        return plan.missing[task_id]
+    if task_id in plan.graph.nodes:
+        return "not done, and nothing stands in its way: sst1m-submit submit takes it"
+    return "complete"

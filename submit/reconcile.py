@@ -1,0 +1,252 @@
+"""What became of what was submitted: results say it, and the batch system where there are none."""
+
+import time
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from submit.campaign import Campaign
+from submit.history import remember
+from submit.jobs import Backend, ElementState, JobState
+from submit.results import read_results
+from submit.rounds import ArrayRecord, Round, open_rounds, rounds_of
+from submit.site import Site
+from submit.state_files import read_lines, write_json, write_lines
+
+__all__ = ["Account", "Jobs", "ask_jobs", "close_ended", "take_stock"]
+
+#: An order whose answer was lost shows up in the batch system's list within this time [s].
+_REPLY_S = 60.0
+
+#: A shard that is put back into the queue does again what was left with any other outcome.
+_FINAL = frozenset({"done", "skipped", "failed"})
+
+Record = dict[str, Any]
+
+
+@dataclass
+class Account:
+    """
+    What is known of a campaign's submissions.
+
+    Parameters
+    ----------
+    active : dict of str to str
+        Tasks that a job of ours is going to do or does, by id: ``planned``, ``queued``, ``running``.
+    failures : dict of str to list
+        Failed attempts by task id, the oldest first, without those that are forgiven.
+    latest : dict of str to dict
+        Newest result of every task that ever had one.
+    elements : Counter
+        Number of elements by phase.
+    """
+
+    active: dict[str, str] = field(default_factory=dict)
+    failures: dict[str, list[Record]] = field(default_factory=lambda: defaultdict(list))
+    latest: dict[str, Record] = field(default_factory=dict)
+    elements: Counter[str] = field(default_factory=Counter)
+
+    def bad_nodes(self, limit: int) -> tuple[str, ...]:
+        """Return the nodes on which at least so many tasks died with their node."""
+        dead = Counter(
+            str(failure.get("node"))
+            for failures in self.failures.values()
+            for failure in failures
+            if failure.get("class") == "node" and failure.get("node")
+        )
+        return tuple(sorted(node for node, number in dead.items() if number >= limit))
+
+
+@dataclass(frozen=True)
+class Jobs:
+    """
+    Answer of the batch system about all jobs of a campaign.
+
+    Parameters
+    ----------
+    states : mapping of str to JobState
+        By native id.
+    found : mapping of str to str
+        Native ids of jobs whose order was not answered, by name.
+    """
+
+    states: Mapping[str, JobState]
+    found: Mapping[str, str]
+
+
+def ask_jobs(campaign: Campaign, backend: Backend) -> Jobs:
+    """Ask the batch system about all jobs that may be alive: one call, and one more if a reply was lost."""
+    records = [record for known in open_rounds(campaign) for record in _all_arrays(known)]
+    lost = {record.job_name for record in records if record.state == "submitting"}
+    found = backend.find(lost) if lost else {}
+    ids = {record.native_id for record in records if record.state in ("submitted", "cancelled")}
+    ids |= set(found.values())
+    return Jobs(backend.query(ids - {""}) if ids - {""} else {}, found)
+
+
+def _all_arrays(known: Round) -> list[ArrayRecord]:
+    finalizer = known.finalizer
+    return [*known.arrays(), *([finalizer] if finalizer else [])]
+
+
+def take_stock(campaign: Campaign, site: Site, jobs: Jobs | None, *, write: bool = True) -> Account:
+    """
+    Gather what is known of all rounds; close those whose jobs have ended.
+
+    Parameters
+    ----------
+    campaign : Campaign
+        The campaign.
+    site : Site
+        Settings of the site.
+    jobs : Jobs or None
+        Answer of the batch system; None where it was not asked: what has no result is then taken to be alive.
+    write : bool
+        Whether orders that were found again, and closed rounds, are written down.
+    """
+    account = Account()
+    forgiven = campaign.forgotten()
+    for known in rounds_of(campaign):
+        if known.is_here:
+            continue
+        if known.is_closed:
+            _enter(account, read_lines(known.results), forgiven)
+            continue
+        look = _RoundLook(known, site, jobs, write=write)
+        results = look.results()
+        _enter(account, results, forgiven)
+        account.active.update(look.active)
+        account.elements.update(look.elements)
+        if write and jobs is not None and not look.alive:
+            _close(known, site, results)
+    return account
+
+
+def _enter(account: Account, results: Iterable[Record], forgiven: Mapping[str, float]) -> None:
+    for result in results:
+        task_id = result["id"]
+        account.latest[task_id] = result
+        if result["outcome"] == "failed" and float(result.get("ended") or 0) > forgiven.get(task_id, 0.0):
+            account.failures[task_id].append(result)
+
+
+def _close(known: Round, site: Site, results: list[Record]) -> None:
+    write_lines(known.results, results)
+    outcomes = Counter(result["outcome"] for result in results)
+    write_json(known.closing, {"closed": time.time(), "outcomes": dict(outcomes)})
+    remember(site.state_dir, (result for result in results if result["outcome"] == "done"))
+
+
+def close_ended(known: Round, site: Site) -> list[Record]:
+    """Close a round of which no job is left, and return its results."""
+    results = _RoundLook(known, site, Jobs({}, {}), write=False).results()
+    _close(known, site, results)
+    return results
+
+
+class _RoundLook:
+    """One look at a round that is not closed."""
+
+    def __init__(self, known: Round, site: Site, jobs: Jobs | None, *, write: bool) -> None:
+        self.known, self.site, self.jobs, self.write = known, site, jobs, write
+        self.active: dict[str, str] = {}
+        self.elements: Counter[str] = Counter()
+        self.alive = False
+
+    def results(self) -> list[Record]:
+        """Return the newest result of every task that has one; note which shards are alive."""
+        gathered: list[Record] = []
+        for record in self.known.arrays():
+            self._settle_order(record)
+            gathered += self._array(record)
+        return gathered
+
+    def _settle_order(self, record: ArrayRecord) -> None:
+        """An order without an answer was carried out or not: the list of jobs knows its name."""
+        if record.state != "submitting" or self.jobs is None:
+            return
+        if record.job_name in self.jobs.found:
+            record.native_id, record.state = self.jobs.found[record.job_name], "submitted"
+        elif time.time() - record.asked_at > _REPLY_S:
+            record.state = "planned"
+        if self.write:
+            record.write()
+
+    def _array(self, record: ArrayRecord) -> list[Record]:
+        lines = read_results(record.directory)
+        manifests: dict[int, list[Record]] = defaultdict(list)
+        for index, item in record.items():
+            manifests[index].append(item)
+        job = self.jobs.states.get(record.native_id) if self.jobs else None
+        gathered: list[Record] = []
+        for index, items in manifests.items():
+            said = lines.get(index, [])
+            phase, element = self._phase(record, job, index, said)
+            self.elements[phase] += 1
+            if phase != "ended":
+                self.alive = True
+            gathered += self._shard(items, said, phase, element)
+        return gathered
+
+    def _phase(
+        self, record: ArrayRecord, job: JobState | None, index: int, said: list[Record]
+    ) -> tuple[str, ElementState]:
+        """Say whether a shard is ``planned``, ``queued``, ``running`` or ``ended``."""
+        unknown = ElementState("unknown")
+        if record.state == "cancelled" and job is None:
+            return "ended", ElementState("ended", "cancelled")
+        if record.state in ("planned", "submitting"):
+            return "planned", unknown
+        element = job.elements.get(index) if job else None
+        if element is not None and element.phase != "unknown":
+            return element.phase, element
+        if any("end" in line for line in said):
+            return "ended", ElementState("ended")
+        if record.state == "cancelled":
+            return "ended", ElementState("ended", "cancelled")
+        if self.jobs is not None and self._silent(record, said):
+            return "ended", ElementState("ended", "node")
+        return ("running" if said else "queued"), unknown
+
+    def _silent(self, record: ArrayRecord, said: list[Record]) -> bool:
+        """Whether an element that the batch system does not list has not been heard of for too long."""
+        heard = max((float(line.get("started") or 0) for line in said), default=0.0)
+        return time.time() - max(heard, record.asked_at) > self.site.plan.lost_after_s
+
+    def _shard(
+        self, items: list[Record], said: list[Record], phase: str, element: ElementState
+    ) -> list[Record]:
+        last: dict[str, Record] = {line["id"]: line for line in said if "id" in line}
+        gathered = []
+        for item in items:
+            task_id = item["id"]
+            line = last.get(task_id)
+            final = line is not None and (phase == "ended" or line["outcome"] in _FINAL)
+            if final and line["outcome"] != "started":
+                gathered.append({**_described(item), **line})
+            elif phase != "ended":
+                self.active[task_id] = "running" if line is not None and phase == "running" else phase
+            elif line is not None:
+                gathered.append({**_described(item), **line, **_death(element)})
+        return gathered
+
+
+def _described(item: Record) -> Record:
+    """Return what the manifest says of a task and a result does not."""
+    return {key: item.get(key) for key in ("family", "stage", "by", "work", "mem_mb", "attempt")}
+
+
+def _death(element: ElementState) -> Record:
+    """Describe the end of a task whose worker died with it."""
+    if element.reason == "cancelled":
+        return {"outcome": "cancelled", "class": None, "error": "its job was cancelled", "ended": time.time()}
+    kinds: dict[str | None, tuple[str, str]] = {
+        "oom": ("oom", "its job used more memory than it had asked for"),
+        "timeout": ("timeout", "its job reached the time limit"),
+    }
+    kind, error = kinds.get(
+        element.reason, ("node", "its job ended without a word: the node or the job died")
+    )
+    more = {"node": element.node} if element.node else {}
+    return {"outcome": "failed", "class": kind, "error": error, "ended": time.time(), **more}

@@ -1,0 +1,97 @@
+"""What the commands show: tables in a terminal."""
+
+from collections.abc import Iterator, Sequence
+
+from submit.advance import Outcome
+from submit.status import STATES, Status
+
+__all__ = ["plan_lines", "status_lines"]
+
+_EXAMPLES = 5
+
+
+def table(rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    """Yield lines with the columns aligned: the first to the left, the others to the right."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    for row in rows:
+        cells = [row[0].ljust(widths[0])] + [
+            cell.rjust(w) for cell, w in zip(row[1:], widths[1:], strict=True)
+        ]
+        yield "  ".join(cells).rstrip()
+
+
+def duration(seconds: float) -> str:
+    """Return a duration for people."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"
+
+
+def plan_lines(outcome: Outcome) -> Iterator[str]:
+    """Yield what is to be submitted, and why other tasks are not."""
+    plan = outcome.plan
+    if outcome.complete:
+        yield "complete: nothing is missing"
+        return
+    yield (
+        f"{len(plan.graph.nodes)} tasks are missing ({plan.graph.n_seen} looked at): {plan.n_todo} to be "
+        f"submitted in {plan.n_shards} shards of {len(plan.arrays)} arrays, {plan.core_hours:.1f} core hours"
+    )
+    if plan.arrays:
+        rows = [("array", "tasks", "shards", "cores", "memory", "time limit", "expected")]
+        for array in plan.arrays:
+            longest = max(shard.seconds for shard in array.shards)
+            n_tasks = sum(len(list(shard.items)) for shard in array.shards)
+            rows.append((
+                array.name, str(n_tasks), str(len(array.shards)), str(array.cpus), f"{array.mem_mb} MB",
+                duration(array.walltime_s), duration(longest),
+            ))  # fmt: skip
+        yield from table(rows)
+    groups = (
+        ("on their way", plan.active),
+        ("in quarantine", plan.quarantine),
+        ("missing, or broken", plan.missing),
+        ("to be tried again later", dict.fromkeys(plan.later, "")),
+        ("waiting for one of these", plan.held_up),
+    )
+    for title, tasks in groups:
+        if tasks:
+            yield f"{len(tasks)} {title}:"
+            yield from (
+                f"  {key}{': ' if text else ''}{text}" for key, text in list(tasks.items())[:_EXAMPLES]
+            )
+            if len(tasks) > _EXAMPLES:
+                yield f"  ... and {len(tasks) - _EXAMPLES} more"
+
+
+def status_lines(status: Status) -> Iterator[str]:
+    """Yield a table by stage, and the failures grouped by class with an example."""
+    total = status.total
+    yield f"{status.name}: {total['done']} of {sum(total.values())} tasks done after {status.rounds} rounds"
+    if status.scheduler:
+        yield f"the batch system {status.scheduler}"
+    if not status.rows:
+        yield "nothing was submitted yet"
+        return
+    columns = [state for state in STATES if total[state]]
+    rows = [("stage", "", "total", *columns)]
+    for row in status.rows:
+        rows.append((row.stage, row.by, str(row.total), *(str(row.counts[state] or "") for state in columns)))
+    yield from table(rows)
+    if status.eta_s is not None:
+        yield f"about {duration(status.eta_s)} left on {status.elements['running']} running elements"
+    yield from _failures(status)
+
+
+def _failures(status: Status) -> Iterator[str]:
+    groups: dict[tuple[str, str], list[dict]] = {}
+    for failure in status.failures:
+        groups.setdefault((failure["state"], str(failure["class"])), []).append(failure)
+    for (state, kind), failures in groups.items():
+        first = failures[0]
+        yield f"{len(failures)} {state} ({kind}), e.g. {first['id']}"
+        yield f"  {first['error']}"
+        if first["log"]:
+            yield f"  log: {first['log']}"
