@@ -19,6 +19,9 @@ __all__ = ["Account", "Jobs", "ask_jobs", "close_ended", "take_stock"]
 #: An order whose answer was lost shows up in the batch system's list within this time [s].
 _REPLY_S = 60.0
 
+#: Exit status of a job that was ended by SIGKILL.
+_KILLED = 137
+
 #: A shard that is put back into the queue does again what was left with any other outcome.
 _FINAL = frozenset({"done", "skipped", "failed"})
 
@@ -248,5 +251,8 @@ def _death(element: ElementState) -> Record:
     kind, error = kinds.get(
         element.reason, ("node", "its job ended without a word: the node or the job died")
     )
+    if element.reason == "failed" and element.exit_code == _KILLED:
+        # Where memory is not guarded by control groups, a job that used too much is killed and no more is said.
+        kind, error = "oom", "its job was killed, as it happens when more memory is used than was asked for"
     more = {"node": element.node} if element.node else {}
     return {"outcome": "failed", "class": kind, "error": error, "ended": time.time(), **more}

@@ -63,7 +63,7 @@ class Root:
             with contextlib.redirect_stderr(said), CmdlineParser.global_instance(list(words)) as parser:
                 task = parser.get_task_obj()
         except (ParameterException, TaskClassException, ValueError) as error:
-            raise SiteError(f"{' '.join(words)}: {error}") from None
+            raise SiteError(f"{' '.join(words)}: {' '.join(str(error).split())}") from None
         except SystemExit:
             lines = said.getvalue().strip().splitlines()
             reason = lines[-1].split("error: ")[-1] if lines else "cannot be understood"

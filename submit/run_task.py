@@ -32,7 +32,7 @@ from submit.failure import (
 )
 from submit.state_files import make_directory
 
-__all__ = ["TaskEnd", "run_task"]
+__all__ = ["TaskEnd", "memory_mb", "run_task"]
 
 _PR_SET_PDEATHSIG = 1
 _GRACE_S = 10.0
@@ -117,7 +117,7 @@ def run_task(
         _child(task, log, writer, table)
     os.close(writer)
     try:
-        why = _watch(pid, start, timeout_s, beat, beat_s, interrupted)
+        why = _watch(pid, start, timeout_s, mem_mb, beat, beat_s, interrupted)
         said = _read_all(reader)
     finally:
         os.close(reader)
@@ -131,6 +131,7 @@ def _watch(
     pid: int,
     start: float,
     timeout_s: float | None,
+    mem_mb: float,
     beat: Callable[[], bool],
     beat_s: float,
     interrupted: Callable[[], str],
@@ -146,6 +147,9 @@ def _watch(
             why = interrupted()
             if timeout_s is not None and now - start > timeout_s:
                 why = TIMEOUT
+            if mem_mb > 0 and memory_mb(pid) > mem_mb:
+                # Before the batch system ends the whole shard for it.
+                why = OOM
             if now - last > beat_s:
                 last = now
                 why = why or ("" if beat() else "lost")
@@ -154,6 +158,18 @@ def _watch(
                 return why
     finally:
         os.close(handle)
+
+
+def memory_mb(pid: int) -> float:
+    """Return the memory [MB] of a process and its descendants; pages that they share count once."""
+    total, waiting = 0, [pid]
+    while waiting:
+        one = waiting.pop()
+        with contextlib.suppress(OSError, ValueError):
+            lines = Path(f"/proc/{one}/smaps_rollup").read_text().splitlines()
+            total += next((int(line.split()[1]) for line in lines if line.startswith("Pss:")), 0)
+            waiting += map(int, Path(f"/proc/{one}/task/{one}/children").read_text().split())
+    return total / 1024
 
 
 def _end(pid: int, handle: int) -> None:
@@ -189,6 +205,8 @@ def _judge(
         return "done", None, "", ""
     if why == TIMEOUT:
         return "failed", TIMEOUT, "ended at its time limit", TIMEOUT
+    if why == OOM:
+        return "failed", OOM, f"used more than the {mem_mb:.0f} MB of memory that it was given", OOM
     if why:
         return "not-started", None, f"ended from outside ({why})", ""
     if said:

@@ -20,6 +20,8 @@ __all__ = ["render_first", "submit_finalizer", "submit_planned"]
 
 log = logging.getLogger(__name__)
 
+#: Memory of the worker itself, beside that of the task [MB].
+WORKER_MB = 200
 _FINALIZER_S = 3600
 _FINALIZER_MB = 2000
 
@@ -95,7 +97,7 @@ def _job(root: Root, record: ArrayRecord, site: Site, account: Account, before: 
         directory=record.directory,
         n_elements=record.n_elements,
         cpus=record.cpus,
-        mem_mb=record.mem_mb,
+        mem_mb=record.mem_mb + WORKER_MB,
         walltime_s=record.walltime_s,
         command=(sys.executable, "-m", "submit.worker", str(record.directory)),
         depends_on=before,
