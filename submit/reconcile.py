@@ -252,7 +252,7 @@ def _death(element: ElementState) -> Record:
         element.reason, ("node", "its job ended without a word: the node or the job died")
     )
     if element.reason == "failed" and element.exit_code == _KILLED:
-        # Where memory is not guarded by control groups, a job that used too much is killed and no more is said.
+        # Where memory is not guarded by control groups, who uses too much is killed and nobody says so.
         kind, error = "oom", "its job was killed, as it happens when more memory is used than was asked for"
     more = {"node": element.node} if element.node else {}
     return {"outcome": "failed", "class": kind, "error": error, "ended": time.time(), **more}

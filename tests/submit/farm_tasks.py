@@ -1,4 +1,4 @@
-"""Tasks whose behaviour is planted as files: ``<where>/plant/<n>`` holds a word, and what is tried is counted."""
+"""Tasks whose behaviour is planted as files, ``<where>/plant/<n>``, and whose attempts are counted."""
 
 import os
 import resource
