@@ -64,11 +64,15 @@ class Limits:
         Largest number of elements that may be queued.
     remembers_s : float or None
         How long an ended job can be asked for [s].
+    slots : int or None
+        Number of elements that can run at a time, where that is known and small: fewer shards than that would
+        leave some idle.
     """
 
     max_array_size: int | None = None
     max_jobs: int | None = None
     remembers_s: float | None = None
+    slots: int | None = None
 
 
 @dataclass(frozen=True)

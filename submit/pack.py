@@ -167,7 +167,9 @@ def _fuses(unit: Unit, item: Item) -> bool:
     return alike and item.spec.fuse and not item.alone and not last.alone
 
 
-def make_arrays(units: Sequence[Unit], *, max_elements: int, max_walltime_s: int) -> list[Array]:
+def make_arrays(
+    units: Sequence[Unit], *, max_elements: int, max_walltime_s: int, slots: int = 1
+) -> list[Array]:
     """
     Pack units into shards and shards into arrays, in an order in which they can be submitted.
 
@@ -179,6 +181,8 @@ def make_arrays(units: Sequence[Unit], *, max_elements: int, max_walltime_s: int
         Largest number of elements of an array.
     max_walltime_s : int
         Largest time limit [s].
+    slots : int
+        Number of elements that run at a time: no array is packed into fewer shards, if it has as many tasks.
     """
     groups: dict[tuple, list[Unit]] = defaultdict(list)
     for unit in units:
@@ -188,7 +192,7 @@ def make_arrays(units: Sequence[Unit], *, max_elements: int, max_walltime_s: int
     arrays: list[Array] = []
     maker: dict[str, str] = {}
     for (_, stage, cpus, mem_mb), members in sorted(groups.items(), key=lambda group: group[0]):
-        shards = list(_shards(members, max_walltime_s))
+        shards = list(_shards(members, max_walltime_s, slots))
         for start in range(0, len(shards), max_elements):
             part = shards[start : start + max_elements]
             name = f"{len(arrays) + 1:03d}-{re.sub(r'[^A-Za-z0-9_]+', '-', stage)[:40]}"
@@ -202,7 +206,7 @@ def make_arrays(units: Sequence[Unit], *, max_elements: int, max_walltime_s: int
     return arrays
 
 
-def _shards(units: list[Unit], max_walltime_s: int) -> Iterator[Shard]:
+def _shards(units: list[Unit], max_walltime_s: int, slots: int) -> Iterator[Shard]:
     """Cut a row of units into pieces of about equal duration; neighbours in the graph stay neighbours."""
     together = []
     for unit in units:
@@ -217,7 +221,7 @@ def _shards(units: list[Unit], max_walltime_s: int) -> Iterator[Shard]:
     most = min(spec.max_items or len(together) for spec in specs)
     total = sum(unit.seconds for unit in together)
     n_items = sum(len(unit.items) for unit in together)
-    number = min(max(math.ceil(total / shard_s), math.ceil(n_items / most), 1), len(together))
+    number = min(max(math.ceil(total / shard_s), math.ceil(n_items / most), slots), len(together))
     share = total / number if total > 0 else 1.0
     ends = itertools.accumulate(unit.seconds for unit in together)
     shard, place, held = Shard(), 0, 0

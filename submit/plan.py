@@ -137,7 +137,10 @@ def make_plan(
     items = _items(graph, out, site, history, decisions)
     most = min(limits.max_array_size or _ARRAY_SIZE, _ARRAY_SIZE, site.queue.max_queued or _ARRAY_SIZE)
     arrays = make_arrays(
-        make_units(items), max_elements=most, max_walltime_s=60 * site.queue.max_walltime_minutes
+        make_units(items),
+        max_elements=most,
+        max_walltime_s=60 * site.queue.max_walltime_minutes,
+        slots=limits.slots or 1,
     )
     return Plan(graph, arrays, active, quarantine, later, missing, held_up, changed - out)
 

@@ -37,6 +37,7 @@ __all__ = ["TaskEnd", "memory_mb", "run_task"]
 _PR_SET_PDEATHSIG = 1
 _GRACE_S = 10.0
 _LOOK_S = 0.5
+_SIGNAL_S = 0.3
 #: A process that was killed and had used this part of its memory was killed for it.
 _MEMORY_PART = 0.9
 
@@ -122,6 +123,10 @@ def run_task(
     finally:
         os.close(reader)
     _, status, usage = os.wait4(pid, 0)
+    if not why and not said and os.WIFSIGNALED(status):
+        # A signal to all processes of the job may reach the child before this one.
+        time.sleep(_SIGNAL_S)
+        why = interrupted()
     end = _judge(status, said, why, usage.ru_maxrss / 1024, mem_mb)
     seconds, cpu = time.monotonic() - start, usage.ru_utime + usage.ru_stime
     return TaskEnd(*end, round(seconds, 4), round(cpu, 4), round(usage.ru_maxrss / 1024, 1))
@@ -218,7 +223,8 @@ def _judge(
             full = mem_mb > 0 and maxrss_mb > _MEMORY_PART * mem_mb
             kind = OOM if full else NODE
             return "failed", kind, f"killed by {name} with {maxrss_mb:.0f} of {mem_mb:.0f} MB used", name
-        return "failed", DETERMINISTIC, f"ended by {name}", digest(name)
+        outside = number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+        return "failed", NODE if outside else DETERMINISTIC, f"ended by {name}", digest(name)
     return "failed", DETERMINISTIC, f"its process ended with status {os.WEXITSTATUS(status)}", "exit"
 
 

@@ -31,11 +31,12 @@ class Local:
 
     def __init__(self, site: Site) -> None:
         self.site = site
+        self._cores = site.node.cores or len(os.sched_getaffinity(0))
         self._queue = Queue(site.state_dir / "local", group_writable=site.plan.group_writable)
 
     def limits(self) -> Limits:
         """Return the limits of the settings; there are no others."""
-        return Limits(max_array_size=self.site.queue.max_array_size)
+        return Limits(max_array_size=self.site.queue.max_array_size, slots=self._cores)
 
     def script(self, job: Job) -> str:
         """Return the text of ``array.sh``."""
@@ -100,8 +101,13 @@ class Local:
         """Make sure that a runner is at work."""
         if self._queue.has_runner():
             return
-        cores = self.site.node.cores or len(os.sched_getaffinity(0))
-        words = [sys.executable, "-m", "submit.backends.local_runner", str(self._queue.root), str(cores)]
+        words = [
+            sys.executable,
+            "-m",
+            "submit.backends.local_runner",
+            str(self._queue.root),
+            str(self._cores),
+        ]
         home = str(Path(__file__).parents[2])
         with (self._queue.root / "runner.log").open("ab") as log:
             done = subprocess.run(
