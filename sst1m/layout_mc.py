@@ -163,6 +163,11 @@ class ProductionLayout:
         """Page about the production."""
         return self.root / "report" / "index.html"
 
+    @property
+    def interpolation_check(self) -> Path:
+        """How well responses of other nodes predict one that is left out."""
+        return self.root / "interpolation_check.json"
+
     def sample(self, level: Literal["dl1", "dl2"], particle: Particle, node: Node, role: Role) -> Path:
         """Directory of the files of a particle, node and role."""
         return self.root / level / particle / str(node) / role

@@ -5,6 +5,7 @@ from tasks.luigi_cfg import set_truthful_defaults
 from tasks.night import NightManifest, RunNight
 from tasks.nights import RunNights
 from tasks.production import (
+    CheckInterpolation,
     MakeCuts,
     MakeIrfs,
     MakeProduction,
@@ -19,6 +20,7 @@ from tasks.science import ExportPhotonLists, MatchTelescopes, ReconstructRuns
 
 __all__ = [
     "CalibrateRun",
+    "CheckInterpolation",
     "ExportPhotonLists",
     "MakeCuts",
     "MakeIrfs",

@@ -10,17 +10,18 @@ import luigi
 
 from sst1m.errors import ConfigError, Sst1mError
 from sst1m.layout_mc import ProductionLayout, irf_path
-from sst1m.nodes import Node
 from sst1m.production.record import STAGES, close_production, is_closed
 from tasks.base import CALL_STARTED_NS
 from tasks.console import report_at_exit
 from tasks.luigi_cfg import check_luigi_cfg
 from tasks.parameters import site_path, site_paths
 from tasks.production_base import ProductionTask, file_digest, mc_config, production_file
+from tasks.production_nodes import NodeTask, SetupTask
 from tasks.production_samples import MergeSample
 from tasks.production_table import production_table
 
 __all__ = [
+    "CheckInterpolation",
     "MakeCuts",
     "MakeIrfs",
     "MakeProduction",
@@ -34,21 +35,6 @@ log = logging.getLogger(__name__)
 
 _GAMMAS = "gamma_diffuse"
 _BACKGROUND = ("proton_diffuse", "electron_diffuse")
-
-
-class NodeTask(ProductionTask):
-    """A task at one node of a production."""
-
-    node = luigi.Parameter(description="name of the node, e.g. ze20_az180_nsb100")
-
-    @property
-    def at(self) -> Node:
-        """The node."""
-        return Node.parse(self.node)
-
-    def merged(self, particle: str, role: str) -> MergeSample:
-        """Return the task that makes a sample of this node."""
-        return MergeSample(production=self.production, particle=particle, node=self.node, role=role)
 
 
 class TrainForests(NodeTask):
@@ -114,18 +100,13 @@ class ReconstructSample(NodeTask):
             log.info("%s: done", self.label)
 
 
-class SetupTask(NodeTask):
-    """A task on the reconstructed test samples of a node in one telescope set-up."""
-
-    setup = luigi.Parameter(description="tel_001, tel_002 or stereo")
-
-    def reconstructed(self, *particles: str) -> list[luigi.Task]:
-        """Return the tasks that make DL2 of those particles that are simulated for tests."""
-        return [
-            ReconstructSample(production=self.production, node=self.node, particle=particle, setup=self.setup)
-            for particle in particles
-            if self.planned.has(particle, "test")
-        ]
+def _reconstructed(task: SetupTask, *particles: str) -> list[luigi.Task]:
+    """Return the tasks that make DL2 of those particles that are simulated for tests."""
+    return [
+        ReconstructSample(production=task.production, node=task.node, particle=particle, setup=task.setup)
+        for particle in particles
+        if task.planned.has(particle, "test")
+    ]
 
 
 class MakeCuts(SetupTask):
@@ -137,7 +118,7 @@ class MakeCuts(SetupTask):
 
     def requires(self) -> list[luigi.Task]:
         """Need diffuse gamma rays and protons."""
-        return self.reconstructed(_GAMMAS, "proton_diffuse")
+        return _reconstructed(self, _GAMMAS, "proton_diffuse")
 
     def output(self) -> luigi.LocalTarget:
         """Return the table of cuts."""
@@ -158,7 +139,7 @@ class MakeIrfs(SetupTask):
 
     def requires(self) -> list[luigi.Task]:
         """Need diffuse test samples of all particles, and the table of cuts that the tag speaks of."""
-        return [*self.reconstructed(_GAMMAS, *_BACKGROUND), *self._cuts()]
+        return [*_reconstructed(self, _GAMMAS, *_BACKGROUND), *self._cuts()]
 
     def _cuts(self) -> list[luigi.Task]:
         from sst1m.production.steps import ENERGY_DEPENDENT
@@ -191,7 +172,7 @@ class MeasurePerformance(SetupTask):
     def requires(self) -> list[luigi.Task]:
         """Need a source of gamma rays (a point where there is one) and the background."""
         signal = "gamma_point" if self.planned.has("gamma_point", "test") else _GAMMAS
-        return self.reconstructed(signal, *_BACKGROUND)
+        return _reconstructed(self, signal, *_BACKGROUND)
 
     def output(self) -> luigi.LocalTarget:
         """Return the summary, the last file that measuring writes."""
@@ -205,14 +186,34 @@ class MeasurePerformance(SetupTask):
             log.info("%s: done", self.label)
 
 
+class CheckInterpolation(ProductionTask):
+    """Compares each node that lies between others with what their responses predict for it."""
+
+    farm = {"stage": "interpolation", "seconds": 60.0, "mem_mb": 3000}
+
+    def requires(self) -> list[luigi.Task]:
+        """Need all responses."""
+        return _stage(self, "irfs")
+
+    def output(self) -> luigi.LocalTarget:
+        """Return the file of the check."""
+        return luigi.LocalTarget(str(self.planned.layout.interpolation_check))
+
+    def run(self) -> None:
+        """Compare."""
+        if self.start().check_interpolation(site_path("irf_dir")):
+            log.info("%s: done", self.label)
+
+
 class ProductionReport(ProductionTask):
     """Writes the page about a production."""
 
     farm = {"stage": "report", "seconds": 60.0, "mem_mb": 3000}
 
     def requires(self) -> list[luigi.Task]:
-        """Need all performances and responses."""
-        return [*_stage(self, "irfs"), *_performances(self)]
+        """Need all performances and responses, and their check."""
+        check = CheckInterpolation(production=self.production)
+        return [*_stage(self, "irfs"), *_performances(self), check]
 
     def output(self) -> luigi.LocalTarget:
         """Return the page."""

@@ -176,6 +176,18 @@ class ProductionStep:
             )
         return True
 
+    def check_interpolation(self, irf_dir: Path) -> bool:
+        """Leave out each node between others, and compare what the responses of the others predict."""
+        from .interpolation import interpolation_check, write_check
+
+        product = self.planned.layout.interpolation_check
+        with self._step(product) as run:
+            if run is None:
+                return False
+            tags = irf_tags(self.planned, self.config.analysis.global_gammaness_cut)
+            write_check(product, interpolation_check(self.planned, irf_dir, tags))
+        return True
+
     def report(self, irf_dir: Path) -> bool:
         """Write the page about the production, anew each time: it costs little and shows what is there."""
         from ..report.production_page import production_page

@@ -13,15 +13,14 @@ from ..errors import InputError
 from ..layout_mc import ProductionLayout, data_setup, parse_irf_path
 from ..nodes import Node
 from ..performance import SUMMARY_NAME, PerformanceSummary
+from ..production.interpolation import read_interpolation_check
 from ..production.model import Production
 from ..provenance import software_versions, utc_now
 
-__all__ = ["INTERPOLATION_CHECK", "PRODUCTION_SCHEMA", "production_facts"]
+__all__ = ["PRODUCTION_SCHEMA", "production_facts"]
 
 #: Raise the version where a reader of the old one would go wrong.
 PRODUCTION_SCHEMA = {"name": "sst1m-production-report", "version": 1}
-#: Of responses left out and interpolated again; in the directory of the production.
-INTERPOLATION_CHECK = "interpolation_check.json"
 
 _INFO = "/sst1m/info"
 _SETUPS = {"mono": ("tel_001", "tel_002"), "stereo": ("stereo",)}
@@ -74,9 +73,7 @@ def production_facts(
         "irfs": [
             _irfs(irf_dir, production.irf_version, node, setup, page) for node in nodes for setup in setups
         ],
-        "interpolation": _json(
-            layout.root / INTERPOLATION_CHECK, "no node was left out and interpolated again"
-        ),
+        "interpolation": _interpolation(layout.interpolation_check),
     }
 
 
@@ -196,6 +193,15 @@ def _performance(layout: ProductionLayout, node: Node, setup: Any, page: Path) -
         return facts | {"summary": PerformanceSummary.read(path).content}
     except InputError as error:
         return facts | {"missing": str(error)}
+
+
+def _interpolation(path: Path) -> Facts:
+    if not path.exists():
+        return {"missing": "no node was left out and interpolated again"}
+    try:
+        return read_interpolation_check(path)
+    except InputError as error:
+        return {"missing": str(error)}
 
 
 def _irfs(irf_dir: Path | None, version: str, node: Node, setup: Any, page: Path) -> Facts:  # noqa: ANN401

@@ -9,10 +9,10 @@ from ..errors import InputError
 from .html import number, state
 from .page import render_page
 from .production_facts import PRODUCTION_SCHEMA, Facts, production_facts
+from .production_interpolation import interpolation_section
 from .production_performance import performance_sections
 from .production_sections import (
     forests_section,
-    interpolation_section,
     irfs_section,
     plan_section,
     problems,

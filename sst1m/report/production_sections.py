@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Collection, Iterable
 from pathlib import PurePosixPath
-from typing import Any
 
 from .html import Html, details, joined, link, missing, number, state, table, tag
 from .page import Section
@@ -11,7 +10,6 @@ from .production_facts import Facts
 
 __all__ = [
     "forests_section",
-    "interpolation_section",
     "irfs_section",
     "plan_section",
     "problems",
@@ -257,28 +255,3 @@ def _irf_cells(irf: Facts) -> list[object]:
     limits = [irf.get(f"energy_{end}_tev") for end in ("min", "max")]
     energies = "" if None in limits else f"{limits[0]:.3g} to {limits[1]:.3g}"
     return [irf["tag"], energies, number(irf["size"] / _MEGA)]
-
-
-def interpolation_section(facts: Facts) -> Section:
-    """Show how well a node is predicted by the others."""
-    check = facts["interpolation"]
-    if "missing" in check:
-        return Section("Interpolation between nodes", missing(check["missing"]))
-    rows = [_interpolation_row(row) for row in check.get("rows", ())]
-    header = ("Node", "Set-up", "Cut", "Error of interpolation [%]", "Error of nearest node [%]", "Gain")
-    text = "Counts that the responses of the other nodes predict for the node that was left out."
-    return Section(
-        "Interpolation between nodes", joined([tag("p", text), table(header, rows, text_columns=3)])
-    )
-
-
-def _interpolation_row(row: Any) -> tuple[object, ...]:  # noqa: ANN401 - JSON
-    errors = [row.get(key) for key in ("error_interpolated", "error_nearest")]
-    gain = abs(errors[1] / errors[0]) if None not in errors and errors[0] else None
-    return (
-        row.get("node", ""),
-        row.get("setup", ""),
-        row.get("tag", ""),
-        *(number(None if error is None else 100 * error) for error in errors),
-        number(gain, 2),
-    )

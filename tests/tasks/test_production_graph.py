@@ -88,6 +88,7 @@ def test_a_small_production_is_all_there(site):
     assert counts == {
         "MakeProduction": 1,
         "ProductionReport": 1,
+        "CheckInterpolation": 1,
         "MeasurePerformance": 3 * nodes,
         "MakeIrfs": 3 * 2 * nodes,
         "MakeCuts": 3 * 2 * nodes,

@@ -13,6 +13,9 @@ from astropy.table import QTable
 
 from sst1m.config import McConfig, config_from_dict
 from sst1m.events import ReconstructedEvents
+from sst1m.irf.cuts import GammanessCuts
+from sst1m.irf.maker import build_irfs
+from sst1m.irf.responses import IrfSet
 from sst1m.nodes import Node
 from sst1m.thrown import ThrownShowers
 
@@ -128,3 +131,19 @@ def make_events() -> Callable[..., ReconstructedEvents]:
         return ReconstructedEvents(table, setup, info, thrown)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def grid_irfs(make_events, make_mc_config) -> dict[Node, IrfSet]:
+    """Return responses of a production grid, each from a sample of its own energies and directions."""
+    config = make_mc_config(
+        nbins_fov_offset=2, log_energy_min_tev=-0.2, log_energy_max_tev=1.6, n_energy_bins=10
+    )
+    made = {}
+    for seed, zenith in enumerate((20, 30, 40, 50, 60)):
+        node = Node(zenith, 180, 100)
+        gamma = make_events("gamma", node, n_showers=300_000, seed=seed)
+        proton = make_events("proton", node, n_showers=20_000, seed=seed)
+        cuts = GammanessCuts.from_config(config)
+        made[node] = build_irfs(gamma, proton, cuts=cuts, config=config, node=node, setup="stereo")
+    return made

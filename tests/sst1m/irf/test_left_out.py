@@ -9,11 +9,8 @@ from astropy.table import Table
 from gammapy.irf import EffectiveAreaTable2D, EnergyDispersion2D
 from gammapy.maps import MapAxis
 
-from sst1m.irf.cuts import GammanessCuts
 from sst1m.irf.gadf import component_hdus
 from sst1m.irf.left_out import area_uncertainty, inner_nodes, leave_out, predicted_counts
-from sst1m.irf.maker import build_irfs
-from sst1m.irf.responses import IrfSet
 from sst1m.irf.spectra import spectrum_named
 from sst1m.nodes import Node
 
@@ -21,23 +18,8 @@ CRAB = spectrum_named("CRAB_HEGRA")
 NODES = [Node(zenith, 180, 100) for zenith in (20, 30, 40, 50, 60)]
 
 
-@pytest.fixture(scope="module")
-def irfs(make_events, make_mc_config) -> dict[Node, IrfSet]:
-    """Return responses of a production grid, each from a sample of its own energies and directions."""
-    config = make_mc_config(
-        nbins_fov_offset=2, log_energy_min_tev=-0.2, log_energy_max_tev=1.6, n_energy_bins=10
-    )
-    made = {}
-    for seed, node in enumerate(NODES):
-        gamma = make_events("gamma", node, n_showers=300_000, seed=seed)
-        proton = make_events("proton", node, n_showers=20_000, seed=seed)
-        cuts = GammanessCuts.from_config(config)
-        made[node] = build_irfs(gamma, proton, cuts=cuts, config=config, node=node, setup="stereo")
-    return made
-
-
-def test_interpolation_beats_the_nearest_node_by_three_in_sum_and_bins(irfs):
-    results = [leave_out(irfs, node) for node in inner_nodes(irfs)]
+def test_interpolation_beats_the_nearest_node_by_three_in_sum_and_bins(grid_irfs):
+    results = [leave_out(grid_irfs, node) for node in inner_nodes(grid_irfs)]
     assert [left.node for left in results] == NODES[1:-1]
     for left in results:
         assert left.placement.nodes == tuple(NODES[NODES.index(left.node) + step] for step in (-1, 1))
@@ -48,8 +30,8 @@ def test_interpolation_beats_the_nearest_node_by_three_in_sum_and_bins(irfs):
         assert np.all(near > 3 * made)
 
 
-def test_counts_are_those_that_gammapy_folds(irfs):
-    irf = irfs[NODES[0]]
+def test_counts_are_those_that_gammapy_folds(grid_irfs):
+    irf = grid_irfs[NODES[0]]
     hdus = {hdu.name: Table.read(hdu) for hdu in component_hdus(irf)}
     area = EffectiveAreaTable2D.from_table(hdus["EFFECTIVE AREA"])
     dispersion = EnergyDispersion2D.from_table(hdus["ENERGY DISPERSION"])
@@ -65,14 +47,14 @@ def test_counts_are_those_that_gammapy_folds(irfs):
     assert ours.sum() == pytest.approx(theirs.sum(), rel=0.05)
 
 
-def test_the_uncertainty_is_that_of_the_simulated_events(irfs, make_events, make_mc_config):
+def test_the_uncertainty_is_that_of_the_simulated_events(grid_irfs, make_events, make_mc_config):
     node = NODES[0]
     events = make_events("gamma", node, n_showers=300_000, seed=0)
     chosen = events.table["gammaness"] > make_mc_config().analysis.global_gammaness_cut
     weights = events.table["true_energy"][chosen].value ** (-2.62 + 2.0)
     expected = np.sqrt((weights**2).sum()) / weights.sum()
-    assert area_uncertainty(irfs[node], CRAB) == pytest.approx(expected, rel=0.1)
-    unknown = replace(irfs[node], making={})
+    assert area_uncertainty(grid_irfs[node], CRAB) == pytest.approx(expected, rel=0.1)
+    unknown = replace(grid_irfs[node], making={})
     assert np.isnan(area_uncertainty(unknown, CRAB))
 
 
