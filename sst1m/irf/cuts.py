@@ -13,7 +13,7 @@ from pyirf.cuts import evaluate_binned_cut
 
 from ..config import AnalysisConfig
 from ..errors import InputError, ModelMismatchError
-from .cut_file import read_cut_table, write_cut_table
+from ..io.astropy_tables import read_table, write_tables
 
 __all__ = ["ENERGY_DEPENDENT", "CutMethod", "GammanessCuts"]
 
@@ -21,6 +21,9 @@ CutMethod = Literal["global", "efficiency", "significance"]
 
 #: Tag of responses whose gammaness cut depends on the energy.
 ENERGY_DEPENDENT = "energydep"
+
+_TABLE = "gammaness_cuts"
+_ENERGIES = ("low", "high", "center")
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,7 +80,7 @@ class GammanessCuts:
         InputError
             If it is missing, has another layout, or its bins are not rising and contiguous.
         """
-        table = read_cut_table(path)
+        table = _with_energies(read_table(path, _TABLE))
         known = table.meta.get("method")
         if known not in ("efficiency", "significance"):
             # sst1mpipe does not say how it was made, but only one of the two counts gammas apart.
@@ -105,7 +108,7 @@ class GammanessCuts:
         table.meta["method"] = self.method
         if self.efficiency is not None:
             table.meta["gamma_efficiency"] = self.efficiency
-        write_cut_table(path, table)
+        write_tables(path, {_TABLE: table})
 
     @property
     def tag(self) -> str:
@@ -166,6 +169,14 @@ def _spoken(kind: tuple[object, ...]) -> str:
         return f"{method} {value}"
     kept = "" if efficiency is None else f" {efficiency}"
     return f"{method}{kept} in {len(bins) - 1} bins {bins[0]} to {bins[-1]} TeV"
+
+
+def _with_energies(table: QTable) -> QTable:
+    """Return a cut table whose energies have a unit; where the file names none they are TeV."""
+    for name in _ENERGIES:
+        if name in table.colnames:
+            table[name] = u.Quantity(table[name], table[name].unit or u.TeV).to(u.TeV)
+    return table
 
 
 def _check_table(table: QTable) -> None:

@@ -1,21 +1,15 @@
-"""Performance tables as HDF5 files under the known names, in the layout that astropy reads and writes."""
+"""Performance tables as HDF5 files under the known names."""
 
-import warnings
 from collections.abc import Mapping
-from functools import partial
 from pathlib import Path
 
 import astropy.units as u
-import numpy as np
-import tables
-from astropy.table import QTable, Table, meta, serialize
-from astropy.utils.data_info import serialize_context_as
+from astropy.table import QTable
 
-from ..checkpoint import committed
-from ..errors import InputError
 from ..events import TelescopeSetup
+from ..io.astropy_tables import write_tables
 
-__all__ = ["TABLES", "read_table", "table_path", "write_known_tables", "write_tables"]
+__all__ = ["TABLES", "table_path", "write_known_tables"]
 
 #: Files by what they hold; ``{setup}`` is the telescope set-up.
 TABLES = {
@@ -35,8 +29,6 @@ _NODES = {
     "flux_sensitivity": "sensitivity",
     "theta_cuts": "theta_cuts",
 }
-#: Where astropy keeps units and descriptions of the columns of a table (``serialize_meta``).
-_META = ".__table_column_meta__"
 
 
 def table_path(directory: Path, kind: str, setup: TelescopeSetup) -> Path:
@@ -84,63 +76,3 @@ def write_known_tables(
         write_tables(table_path(directory, kind, setup), content)
         names.append(TABLES[kind].format(setup=setup))
     return names
-
-
-def write_tables(path: Path, content: Mapping[str, QTable]) -> None:
-    """
-    Write tables into one new HDF5 file; it appears when it is complete.
-
-    Parameters
-    ----------
-    path : Path
-        The file.
-    content : mapping of str to QTable
-        Tables by their name in the file. ``Table.read(path, name)`` of astropy gives them back with units.
-
-    Raises
-    ------
-    OutputError
-        If it cannot be written.
-    """
-    with committed(path, validate=partial(_check, content)) as part:
-        with tables.open_file(str(part), "w") as h5, warnings.catch_warnings():
-            # The names of astropy's layout are no Python identifiers, which PyTables remarks on.
-            warnings.simplefilter("ignore", tables.NaturalNameWarning)
-            for name, table in content.items():
-                with serialize_context_as("hdf5"):
-                    plain = serialize.represent_mixins_as_columns(table)
-                h5.create_table(h5.root, name, obj=plain.as_array())
-                header = [line.encode() for line in meta.get_yaml_from_table(plain)]
-                h5.create_array(h5.root, f"{name}{_META}", obj=np.array(header))
-
-
-def read_table(path: Path, name: str) -> QTable:
-    """
-    Read one table with its units.
-
-    Raises
-    ------
-    InputError
-        If the file or the table is missing or broken.
-    """
-    try:
-        with tables.open_file(str(path)) as h5:
-            values = Table(h5.get_node(f"/{name}").read())
-            lines = h5.get_node("/", f"{name}{_META}").read() if f"/{name}{_META}" in h5 else []
-    except (OSError, tables.HDF5ExtError, tables.NoSuchNodeError) as error:
-        reason = str(error).strip().splitlines()[-1] if str(error).strip() else type(error).__name__
-        raise InputError(f"{path}: its table {name!r} cannot be read ({reason}); make it anew") from error
-    for column in (
-        meta.get_header_from_yaml(line.decode() for line in lines)["datatype"] if len(lines) else ()
-    ):
-        for attribute in ("unit", "description"):
-            if attribute in column:
-                setattr(values[column["name"]], attribute, column[attribute])
-    return QTable(values)
-
-
-def _check(content: Mapping[str, QTable], path: Path) -> None:
-    for name, table in content.items():
-        found = read_table(path, name)
-        if len(found) != len(table) or found.colnames != table.colnames:
-            raise InputError(f"{path}: table {name!r} reads back with other rows or columns")

@@ -7,9 +7,9 @@ import pytest
 from sst1m.cli import main
 from sst1m.config import config_from_dict
 from sst1m.errors import ConfigError, InputError
+from sst1m.io.astropy_tables import read_table
 from sst1m.irf.cuts import GammanessCuts
 from sst1m.nodes import Node
-from sst1m.performance.tables import read_table
 from sst1m.reco.model_store import ModelStore
 from sst1m.reco.reconstruct import reconstruct_file
 from sst1m.reco.training import train_forests

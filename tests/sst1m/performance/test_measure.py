@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from sst1m.errors import ConfigError, InputError
+from sst1m.io.astropy_tables import read_table
 from sst1m.irf.cuts import GammanessCuts
 from sst1m.performance import PerformanceOptions, PerformanceSummary, measure_performance
 from sst1m.performance.roc import area_under_curve, roc_table
-from sst1m.performance.tables import read_table
 
 
 @pytest.fixture(scope="module")

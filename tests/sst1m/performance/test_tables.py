@@ -7,7 +7,8 @@ import tables
 from astropy.table import QTable
 
 from sst1m.errors import InputError
-from sst1m.performance.tables import read_table, write_known_tables, write_tables
+from sst1m.io.astropy_tables import read_table, write_tables
+from sst1m.performance.tables import write_known_tables
 
 
 @pytest.fixture
