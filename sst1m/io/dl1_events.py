@@ -20,6 +20,7 @@ from ..thrown import ThrownShowers
 from .dl1 import extras_table
 from .dl1_tables import SUBARRAY_TRIGGER, parameters_table
 from .event_lookup import EventLookup
+from .hdf5_objects import count_rows, is_in, open_to_copy, read_rows
 from .thrown import thrown_of
 
 __all__ = ["Dl1Events", "TelescopeEvents", "read_dl1_events"]
@@ -110,8 +111,8 @@ def read_dl1_events(path: Path, tel_ids: tuple[int, ...]) -> Dl1Events:
         It is not a DL1 file, or a telescope is not in it.
     """
     try:
-        with tables.open_file(str(path), "r") as h5file:
-            simulated = _RUN in h5file
+        with open_to_copy(path) as h5file:
+            simulated = is_in(h5file, _RUN)
             layout, all_tel_ids = _layout(h5file)
             telescopes = {}
             for tel_id in tel_ids:
@@ -122,7 +123,7 @@ def read_dl1_events(path: Path, tel_ids: tuple[int, ...]) -> Dl1Events:
             return Dl1Events(
                 path=path,
                 telescopes=telescopes,
-                n_array_events=int(h5file.get_node(SUBARRAY_TRIGGER).nrows),
+                n_array_events=count_rows(h5file, SUBARRAY_TRIGGER),
                 layout=layout,
                 info=json.loads(bytes(h5file.get_node(_INFO).read()).decode()),
                 thrown=thrown_of(h5file) if simulated else None,
@@ -134,22 +135,22 @@ def read_dl1_events(path: Path, tel_ids: tuple[int, ...]) -> Dl1Events:
 
 
 def _telescope(path: Path, h5file: tables.File, tel_id: int) -> TelescopeEvents:
-    if parameters_table(tel_id) not in h5file:
+    if not is_in(h5file, parameters_table(tel_id)):
         raise InputError(
             f"{path} has no telescope {tel_id}; data have the telescopes 21 and 22, simulations 1 and 2"
         )
-    columns = _columns(h5file.get_node(parameters_table(tel_id)).read())
-    extras = _columns(h5file.get_node(extras_table(tel_id)).read())
+    columns = _columns(read_rows(h5file, parameters_table(tel_id)))
+    extras = _columns(read_rows(h5file, extras_table(tel_id)))
     if not np.array_equal(columns["event_id"], extras["event_id"]):
         raise InputError(f"{path}: the tables of telescope {tel_id} are not row by row of the same events")
     columns |= {name: values for name, values in extras.items() if name not in _KEYS}
-    if _SHOWER in h5file:
+    if is_in(h5file, _SHOWER):
         columns |= _truth(path, h5file, columns)
     return TelescopeEvents(tel_id, columns)
 
 
 def _primary(path: Path, h5file: tables.File) -> int | None:
-    found = np.unique(h5file.get_node(_SHOWER).col("true_shower_primary_id")).tolist()
+    found = np.unique(read_rows(h5file, _SHOWER)["true_shower_primary_id"]).tolist()
     if len(found) > 1:
         raise InputError(f"{path} holds showers of the primaries {found}; join only files of one particle")
     return int(found[0]) if found else None
@@ -160,7 +161,7 @@ def _columns(rows: NDArray[Any]) -> dict[str, NDArray[Any]]:
 
 
 def _truth(path: Path, h5file: tables.File, columns: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-    showers = h5file.get_node(_SHOWER).read()
+    showers = read_rows(h5file, _SHOWER)
     rows = EventLookup(showers["obs_id"], showers["event_id"]).rows(columns["obs_id"], columns["event_id"])
     if np.any(rows < 0):
         raise InputError(f"{path}: {np.count_nonzero(rows < 0)} events have no simulated shower")
@@ -176,7 +177,7 @@ def _layout(h5file: tables.File) -> tuple[ArrayLayout, list[int]]:
     """
     layout = h5file.get_node("/configuration/instrument/subarray/layout")
     rows = np.sort(layout.read(), order="tel_id")
-    optics = h5file.get_node("/configuration/instrument/telescope/optics").read()[rows["optics_index"]]
+    optics = read_rows(h5file, "/configuration/instrument/telescope/optics")[rows["optics_index"]]
     effective = optics["effective_focal_length"]
     center = EarthLocation.from_geocentric(
         *(float(layout.attrs[f"reference_itrs_{axis}"]) for axis in "xyz"), unit=u.m

@@ -17,9 +17,12 @@ from .. import __version__
 from ..errors import InputError
 from ..events import SETUPS, ReconstructedEvents, TelescopeSetup
 from ..thrown import ThrownShowers
+from .hdf5_objects import copy_object, count_rows, is_in, open_to_copy, read_rows
 
 if TYPE_CHECKING:
     from ctapipe.io.metadata import Reference
+
+    from .dl2_tables import Triggers
 
 __all__ = ["check_dl2", "events_table", "read_dl2", "write_dl2"]
 
@@ -65,40 +68,47 @@ def write_dl2(path: Path, events: ReconstructedEvents, *, dl1: Path) -> None:
 
     from .dl1 import SST1M_DATA_MODEL_VERSION
     from .dl1_tables import FILTERS
+    from .dl2_tables import write_ctapipe_tables
 
     info = dict(events.info) | {"tel_setup": events.tel_setup}
     info["thrown"] = asdict(events.thrown) if events.thrown else None
+    simulated = events.simulated or bool(info.get("simulated"))
     with (
         tables.open_file(str(path), "w", filters=FILTERS) as h5file,
-        tables.open_file(str(dl1), "r") as source,
+        open_to_copy(dl1) as source,
     ):
         for node in _COPIED:
-            _copy(source, h5file, node)
-        if events.thrown is not None:
-            _cut_thrown(h5file, events.thrown.energy_min_tev)
-        _write_results(h5file, events)
+            if is_in(source, node):
+                copy_object(source, node, h5file)
+        triggers = _triggers(source)
+        write_ctapipe_tables(h5file, events.table, _used_telescopes(events, triggers), triggers)
         _write_flat(h5file, events)
-        headers = _reference(h5file, simulated=events.simulated or bool(info.get("simulated"))).to_dict()
+        headers = _reference(triggers, simulated=simulated).to_dict()
         headers["SST1M DATA MODEL VERSION"] = SST1M_DATA_MODEL_VERSION
-        headers["SST1M SIMULATED"] = events.simulated or bool(info.get("simulated"))
+        headers["SST1M SIMULATED"] = simulated
         metadata.write_to_hdf5(headers, h5file)
         # The counts keep their order, which is that of the cuts.
         text = json.dumps(info, default=str)
         h5file.create_array(*INFO_NODE.rsplit("/", 1), obj=np.bytes_(text.encode()), createparents=True)
+    if events.thrown is not None:
+        _cut_thrown(path, events.thrown.energy_min_tev)
 
 
-def _copy(source: tables.File, target: tables.File, path: str) -> None:
-    if path not in source:
-        return
-    group, _, name = path.rpartition("/")
-    for depth in range(1, group.count("/") + 1):
-        parts = group.split("/")[1 : depth + 1]
-        if "/" + "/".join(parts) not in target:
-            target.create_group("/" + "/".join(parts[:-1]), parts[-1])
-    source.get_node(path)._f_copy(newparent=target.get_node(group or "/"), newname=name, recursive=True)
+def _triggers(source: tables.File) -> "Triggers":
+    from .dl1_tables import SUBARRAY_TRIGGER, TELESCOPE_TRIGGER
+    from .dl2_tables import Triggers
+
+    tel_ids = tuple(read_rows(source, _LAYOUT)["tel_id"].tolist())
+    return Triggers(read_rows(source, SUBARRAY_TRIGGER), read_rows(source, TELESCOPE_TRIGGER), tel_ids)
 
 
-def _cut_thrown(h5file: tables.File, energy_min_tev: float) -> None:
+def _used_telescopes(events: ReconstructedEvents, triggers: "Triggers") -> tuple[int, ...]:
+    if events.tel_setup == "stereo":
+        return triggers.tel_ids
+    return (int(events.tel_setup.removeprefix("tel_")),)
+
+
+def _cut_thrown(path: Path, energy_min_tev: float) -> None:
     """
     Bring the tables of what was thrown to a higher least energy, where events below it were dropped.
 
@@ -106,23 +116,22 @@ def _cut_thrown(h5file: tables.File, energy_min_tev: float) -> None:
     """
     from .thrown import thrown_of
 
-    whole = thrown_of(h5file)
-    if whole.energy_min_tev >= energy_min_tev:
-        return
-    run = h5file.get_node(_RUN)
-    rows = run.read()
-    # Rounding sums instead of single runs keeps the total right.
-    sums = np.cumsum(rows["n_showers"]).tolist()
-    kept = np.diff([replace(whole, n_showers=n).above(energy_min_tev).n_showers for n in sums], prepend=0)
-    uses = _cut_distribution(
-        h5file, energy_min_tev, dict(zip(rows["obs_id"], rows["n_showers"], strict=True))
-    )
-    distribution = h5file.get_node(_DISTRIBUTION)
-    n_kept = dict(zip(rows["obs_id"], kept, strict=True))
-    entries = [n_kept[obs_id] * uses[obs_id] for obs_id in distribution.col("obs_id")]
-    distribution.modify_column(column=np.array(entries), colname="n_entries")
-    rows["n_showers"], rows["energy_range_min"] = kept, energy_min_tev
-    run.modify_rows(0, rows=rows)
+    with open_to_copy(path, "r+") as h5file:
+        if np.all(read_rows(h5file, _RUN)["energy_range_min"] >= energy_min_tev):
+            return
+        whole, run = thrown_of(h5file), h5file.get_node(_RUN)
+        rows = run.read()
+        # Rounding sums instead of single runs keeps the total right.
+        sums = np.cumsum(rows["n_showers"]).tolist()
+        kept = np.diff([replace(whole, n_showers=n).above(energy_min_tev).n_showers for n in sums], prepend=0)
+        n_showers = dict(zip(rows["obs_id"], rows["n_showers"], strict=True))
+        uses = _cut_distribution(h5file, energy_min_tev, n_showers)
+        distribution = h5file.get_node(_DISTRIBUTION)
+        n_kept = dict(zip(rows["obs_id"], kept, strict=True))
+        entries = [n_kept[obs_id] * uses[obs_id] for obs_id in distribution.col("obs_id")]
+        distribution.modify_column(column=np.array(entries), colname="n_entries")
+        rows["n_showers"], rows["energy_range_min"] = kept, energy_min_tev
+        run.modify_rows(0, rows=rows)
 
 
 def _cut_distribution(
@@ -138,17 +147,9 @@ def _cut_distribution(
     return {obs_id: int(number) // max(int(n_showers[obs_id]), 1) for obs_id, number in entries}
 
 
-def _write_results(h5file: tables.File, events: ReconstructedEvents) -> None:
-    from .dl2_tables import write_ctapipe_tables
-
-    all_tel_ids = tuple(h5file.get_node(_LAYOUT).col("tel_id").tolist())
-    tel_ids = all_tel_ids if events.tel_setup == "stereo" else (int(events.tel_setup.removeprefix("tel_")),)
-    write_ctapipe_tables(h5file, events.table, tel_ids, all_tel_ids)
-
-
 def _write_flat(h5file: tables.File, events: ReconstructedEvents) -> None:
-    from .dl1_tables import create_table
     from .dl2_columns import column_meaning
+    from .dl2_tables import write_table
 
     names = events.table.colnames
     arrays, meaning = {}, {}
@@ -165,10 +166,10 @@ def _write_flat(h5file: tables.File, events: ReconstructedEvents) -> None:
     rows = np.empty(len(events), dtype=[(name, arrays[name].dtype) for name in names])
     for name in names:
         rows[name] = arrays[name]
-    create_table(h5file, events_table(events.tel_setup), rows.dtype, meaning).append(rows)
+    write_table(h5file, events_table(events.tel_setup), rows, meaning)
 
 
-def _reference(h5file: tables.File, *, simulated: bool) -> "Reference":
+def _reference(triggers: "Triggers", *, simulated: bool) -> "Reference":
     """Return the headers by which ctapipe recognises its files."""
     from ctapipe.io import metadata
     from ctapipe.io.datalevels import DataLevel
@@ -191,7 +192,7 @@ def _reference(h5file: tables.File, *, simulated: bool) -> "Reference":
         software_name="sst1m",
         software_version=__version__,
     )
-    obs_ids = np.unique(h5file.get_node(_TRIGGER).col("obs_id"))
+    obs_ids = np.unique(triggers.subarray["obs_id"])
     return metadata.Reference(
         contact=metadata.Contact(name="SST-1M Collaboration"),
         product=product,
@@ -266,5 +267,5 @@ def _check_lengths(h5file: tables.File, info: Mapping[str, Any]) -> None:
         events_table(setup): counts["n_written"],
     }
     for path, n_rows in expected.items():
-        if (found := h5file.get_node(path).nrows) != n_rows:
+        if (found := count_rows(h5file, path)) != n_rows:
             raise ValueError(f"table {path} has {found} rows instead of {n_rows}")

@@ -18,11 +18,12 @@ from ctapipe.containers import (
 )
 from numpy.typing import NDArray
 
-from .dl1_tables import SUBARRAY_TRIGGER, TELESCOPE_TRIGGER, create_table
+from .dl1_tables import create_table
 from .dl2_columns import SIGN_COMBINATIONS, impact_column, tel_column
 from .event_lookup import EventLookup
+from .hdf5_objects import copy_object, memory_file
 
-__all__ = ["CLASSIFIER", "DISP", "HILLAS", "REGRESSOR", "write_ctapipe_tables"]
+__all__ = ["CLASSIFIER", "DISP", "HILLAS", "REGRESSOR", "Triggers", "write_ctapipe_tables", "write_table"]
 
 #: Names under which ctapipe's users look for the results.
 REGRESSOR, CLASSIFIER, DISP, HILLAS = (
@@ -35,6 +36,28 @@ _SUBARRAY = "/dl2/event/subarray"
 _TELESCOPE = "/dl2/event/telescope"
 
 Columns = Mapping[str, NDArray[Any] | Quantity]
+Meaning = Mapping[str, tuple[str, str]]
+
+#: Tables in memory, by what is the same for all that they are filled with; see `write_table`.
+_moulds: dict[tuple[object, ...], tables.Table] = {}
+
+
+@dataclass(frozen=True)
+class Triggers:
+    """
+    Who triggered, as it stands in DL1.
+
+    Parameters
+    ----------
+    subarray, telescope : structured ndarray
+        Rows of the tables of triggers.
+    tel_ids : tuple of int
+        Telescopes of the array.
+    """
+
+    subarray: NDArray[Any]
+    telescope: NDArray[Any]
+    tel_ids: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -48,7 +71,7 @@ class _Table:
 
 
 def write_ctapipe_tables(
-    h5file: tables.File, events: QTable, tel_ids: tuple[int, ...], all_tel_ids: tuple[int, ...]
+    h5file: tables.File, events: QTable, tel_ids: tuple[int, ...], triggers: Triggers
 ) -> None:
     """
     Write energy, classification and geometry of array events and of telescope events.
@@ -59,27 +82,27 @@ def write_ctapipe_tables(
     Parameters
     ----------
     h5file : tables.File
-        Open for writing, with the triggers in it.
+        Open for writing.
     events : QTable
         Our own table of reconstructed events, of one telescope or of both.
     tel_ids : tuple of int
         Telescopes that were used.
-    all_tel_ids : tuple of int
-        Telescopes of the array.
+    triggers : Triggers
+        Whose rows the tables follow.
     """
     order = EventLookup(np.asarray(events["obs_id"]), np.asarray(events["event_id"]))
-    trigger = h5file.get_node(SUBARRAY_TRIGGER).read()
-    used = np.isin(all_tel_ids, tel_ids)
+    keys = {name: triggers.subarray[name] for name in ("obs_id", "event_id")}
+    rows = order.rows(**keys)
+    used = np.isin(triggers.tel_ids, tel_ids)
     for table in _subarray_tables(events, stereo=len(tel_ids) > 1):
-        rows = order.rows(trigger["obs_id"], trigger["event_id"])
         columns = dict(table.columns) | {"telescopes": np.tile(used, (len(events), 1))}
-        _write(h5file, table, {"obs_id": trigger["obs_id"], "event_id": trigger["event_id"]}, rows, columns)
-    triggers = h5file.get_node(TELESCOPE_TRIGGER).read()
+        _write(h5file, table, keys, rows, columns)
     for number, tel_id in enumerate(tel_ids):
-        mine = triggers[triggers["tel_id"] == tel_id]
+        mine = triggers.telescope[triggers.telescope["tel_id"] == tel_id]
         keys = {name: mine[name] for name in ("obs_id", "event_id", "tel_id")}
+        rows = order.rows(mine["obs_id"], mine["event_id"])
         for table in _telescope_tables(events, tel_id, number, stereo=len(tel_ids) > 1):
-            _write(h5file, table, keys, order.rows(mine["obs_id"], mine["event_id"]), table.columns)
+            _write(h5file, table, keys, rows, table.columns)
 
 
 def _subarray_tables(events: QTable, *, stereo: bool) -> Iterator[_Table]:
@@ -160,7 +183,7 @@ def _write(
             known = columns[name]
             plain = known.to_value(unit) if unit and isinstance(known, Quantity) else np.asarray(known)
             column[found] = plain[rows[found]]
-    _append(h5file, table, content, meaning)
+    write_table(h5file, table.path, content, meaning, prefix=f"{table.prefix}_")
 
 
 def _numeric_fields(container: type[Container], columns: Columns) -> dict[str, tuple[tuple, str, str]]:
@@ -178,11 +201,38 @@ def _numeric_fields(container: type[Container], columns: Columns) -> dict[str, t
     return fields
 
 
-def _append(
-    h5file: tables.File, table: _Table, content: NDArray[Any], meaning: Mapping[str, tuple[str, str]]
+def write_table(
+    h5file: tables.File, path: str, rows: NDArray[Any], meaning: Meaning, *, prefix: str = ""
 ) -> None:
-    written = create_table(h5file, table.path, content.dtype, meaning)
-    for position, name in enumerate(content.dtype.names or ()):
-        # ctapipe's readers of containers know a column by the name of its field.
-        written.attrs[f"CTAFIELD_{position}_NAME"] = name.removeprefix(f"{table.prefix}_")
-    written.append(content)
+    """
+    Write a table with units and descriptions that ctapipe's reader understands.
+
+    PyTables makes each kind of table once in a process, in memory. It is filled there and copied into the
+    file: to make one with its hundreds of attributes takes a hundred times as long.
+
+    Parameters
+    ----------
+    h5file : tables.File
+        Open for writing; it knows the table when it is opened again.
+    path : str
+        Where the table stands.
+    rows : structured ndarray
+        Its content.
+    meaning : mapping of str to (unit, description)
+        Of each column.
+    prefix : str
+        What ctapipe's readers of containers, who know a column by the name of its field, leave out.
+    """
+    key = (prefix, str(rows.dtype.descr), *meaning.items())
+    if key not in _moulds:
+        mould = create_table(memory_file(), f"/moulds/table{len(_moulds)}", rows.dtype, meaning)
+        for position, name in enumerate(rows.dtype.names or ()):
+            mould.attrs[f"CTAFIELD_{position}_NAME"] = name.removeprefix(prefix)
+        _moulds[key] = mould
+    mould = _moulds[key]
+    mould.truncate(0)
+    mould.append(rows)
+    mould.flush()
+    # PyTables leaves the number as it was if no row follows
+    mould.attrs.NROWS = mould.nrows
+    copy_object(memory_file(), mould._v_pathname, h5file, path)
