@@ -6,18 +6,14 @@ learned from would be too good, so temporary forests are trained with two thirds
 particle forest sees the other third, and the protons, as the temporary forests reconstruct them.
 """
 
-import hashlib
 import json
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import joblib
 import numpy as np
-from numpy.typing import NDArray
-from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 
 from ..checkpoint import committed
 from ..config import AnalysisConfig
@@ -25,18 +21,16 @@ from ..config.columns import RECONSTRUCTED_FEATURES
 from ..errors import ConfigError
 from ..io.dl1_events import read_dl1_events
 from ..nodes import Node
-from ..provenance import input_record, provenance_json, utc_now
+from ..provenance import provenance_json, utc_now
 from .conditions import observed_node
 from .features import feature_matrix, feature_names
-from .forest import FlatForest
-from .importances import plot_importances
-from .model_card import ForestCard, ModelCard, Probe, card_name, library_versions, model_key
+from .forest_files import TrainedForest, fit_forest, store_forest, training_input
+from .model_card import ForestCard, ModelCard, card_name, library_versions, model_key
 from .predict import Forests, predict_disp, predict_energy
 from .training_sample import Sample, mixing_numbers, read_sample
 
 __all__ = ["TrainingSummary", "train_forests"]
 
-Forest = RandomForestRegressor | RandomForestClassifier
 Progress = Callable[[str, int, int], object]
 
 _TARGETS = {
@@ -49,8 +43,6 @@ _TARGETS = {
 _CLASSIFIERS = ("class_disp_sign", "class_gh")
 #: Part of the gammas that the temporary forests learn from.
 _FIRST_STAGE = 0.67
-_N_PROBES = 10
-_N_TIMED = 20_000
 
 
 @dataclass(frozen=True)
@@ -77,20 +69,6 @@ class TrainingSummary:
     counts: dict[str, dict[str, int]]
     forests: dict[str, ForestCard]
     seconds: float
-
-
-@dataclass
-class _Trained:
-    """A forest in memory, with what its card will say."""
-
-    forest: Forest
-    features: tuple[str, ...]
-    inputs: NDArray[np.float32]
-    n_events: dict[str, int]
-    flat: FlatForest = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.flat = FlatForest.of(self.forest)
 
 
 def train_forests(
@@ -141,20 +119,44 @@ def train_forests(
     if telescope not in (1, 2):
         raise ConfigError(f"there is no telescope {telescope} in simulations; give 1 or 2")
     started, clock = utc_now(), time.monotonic()
-    with_protons = proton_dl1 is not None
     names = feature_names(config, stereo=stereo)
-    if not with_protons:
+    if proton_dl1 is None:
         del names["class_gh"]
     steps = _Steps(progress, len(names) + 2)
     steps("reading events")
-    about = {"telescope": telescope, "stereo": stereo, "with_protons": with_protons}
-    samples = {"gamma": read_sample(gamma_dl1, config, gammas=True, **about)}
-    if with_protons:
-        samples["proton"] = read_sample(proton_dl1, config, gammas=False, **about)
+    samples = _read_samples(gamma_dl1, proton_dl1, config, telescope=telescope, stereo=stereo)
     trainer = _Trainer(config, names, np.random.default_rng([_seed(config), telescope, int(stereo)]))
     trained = trainer.train(samples, steps)
-    counts = {particle: sample.counts for particle, sample in samples.items()}
-    card = ModelCard(
+    steps("writing forests")
+    card = _new_card(gamma_dl1, proton_dl1, samples, config, telescope=telescope, stereo=stereo, node=node)
+    path = _write(output_dir, card, trained, config, started, plot_features=plot_features)
+    steps("done")
+    counts = card.training["counts"]
+    return TrainingSummary(path, Node.parse(card.node), counts, card.forests, time.monotonic() - clock)
+
+
+def _read_samples(
+    gamma_dl1: Path, proton_dl1: Path | None, config: AnalysisConfig, *, telescope: int, stereo: bool
+) -> dict[str, Sample]:
+    about = {"telescope": telescope, "stereo": stereo, "with_protons": proton_dl1 is not None}
+    samples = {"gamma": read_sample(gamma_dl1, config, gammas=True, **about)}
+    if proton_dl1 is not None:
+        samples["proton"] = read_sample(proton_dl1, config, gammas=False, **about)
+    return samples
+
+
+def _new_card(
+    gamma_dl1: Path,
+    proton_dl1: Path | None,
+    samples: dict[str, Sample],
+    config: AnalysisConfig,
+    *,
+    telescope: int,
+    stereo: bool,
+    node: Node | None,
+) -> ModelCard:
+    """Return the card, still without forests."""
+    return ModelCard(
         telescope=telescope,
         stereo=stereo,
         disp_method=config.disp_method,
@@ -162,19 +164,33 @@ def train_forests(
         config_fingerprint=config.fingerprint(),
         forests={},
         libraries=library_versions(),
-        training={"counts": counts, "n_wanted": config.analysis.n_training_events},
+        training={
+            "counts": {particle: sample.counts for particle, sample in samples.items()},
+            "n_wanted": config.analysis.n_training_events,
+            "inputs": [training_input(path) for path in (gamma_dl1, proton_dl1) if path is not None],
+        },
     )
-    steps("writing forests")
-    inputs = [_training_file(path) for path in (gamma_dl1, proton_dl1) if path is not None]
-    path = output_dir / card_name(telescope)
+
+
+def _write(
+    output_dir: Path,
+    card: ModelCard,
+    trained: dict[str, TrainedForest],
+    config: AnalysisConfig,
+    started: str,
+    *,
+    plot_features: bool,
+) -> Path:
+    """Write the forests, and last the card that names them; return its path."""
+    path, key = output_dir / card_name(card.telescope), model_key(card.telescope)
     path.unlink(missing_ok=True)
-    _write_forests(output_dir, card, trained, plot_features=plot_features)
-    card.training["inputs"] = inputs
-    card.provenance.update(_provenance(path, card, config, inputs, started))
+    for stem, result in trained.items():
+        title = f"{stem} {key} {card.node}" if plot_features else ""
+        card.forests[stem] = store_forest(output_dir, stem, key, result, plot_title=title)
+    card.provenance.update(_provenance(path, card, config, started))
     with committed(path) as part:
         part.write_bytes(card.to_json())
-    steps("done")
-    return TrainingSummary(path, Node.parse(card.node), counts, card.forests, time.monotonic() - clock)
+    return path
 
 
 class _Steps:
@@ -201,7 +217,7 @@ class _Trainer:
     ) -> None:
         self._config, self._names, self._rng = config, names, rng
 
-    def train(self, samples: dict[str, Sample], steps: _Steps) -> dict[str, _Trained]:
+    def train(self, samples: dict[str, Sample], steps: _Steps) -> dict[str, TrainedForest]:
         """Return the forests by the stem of their files."""
         gammas = samples["gamma"].drawn(self._config.analysis.n_training_events, self._rng)
         samples["gamma"].counts["n_drawn"] = len(gammas)
@@ -237,83 +253,26 @@ class _Trainer:
             for sample in (unseen, protons)
         )
 
-    def _fit(self, stem: str, samples: dict[str, Sample]) -> _Trained:
+    def _fit(self, stem: str, samples: dict[str, Sample]) -> TrainedForest:
         names = self._names[stem]
         inputs = np.concatenate([feature_matrix(sample.columns, names) for sample in samples.values()])
         targets = np.stack(
             [np.concatenate([s.columns[t] for s in samples.values()]) for t in _TARGETS[stem]], axis=1
         )
-        if stem in _CLASSIFIERS:
-            forest = RandomForestClassifier(**self._config.random_forest_classifier_args.model_dump())
-        else:
-            forest = RandomForestRegressor(**self._config.random_forest_regressor_args.model_dump())
-        forest.fit(inputs, targets[:, 0] if targets.shape[1] == 1 else targets)
-        # Whoever loads it decides on cores; a stored -1 would take all of them in every process.
-        forest.set_params(n_jobs=1, verbose=0)
-        return _Trained(forest, names, inputs, {particle: len(s) for particle, s in samples.items()})
-
-
-def _write_forests(
-    output_dir: Path, card: ModelCard, trained: dict[str, _Trained], *, plot_features: bool
-) -> None:
-    key = model_key(card.telescope)
-    for stem, result in trained.items():
-        path = output_dir / f"{stem}_{key}.sav"
-        with committed(path) as part:
-            joblib.dump(result.forest, part, compress=3)
-            content = part.read_bytes()
-        card.forests[stem] = _forest_card(path, content, stem, result)
-        if plot_features:
-            title = f"{stem} {key} {card.node}"
-            plot_importances(result.forest, result.features, title, output_dir / f"{stem}_features_{key}.png")
-
-
-def _forest_card(path: Path, content: bytes, stem: str, result: _Trained) -> ForestCard:
-    rows = np.linspace(0, len(result.inputs) - 1, _N_PROBES).astype(int)
-    probes = np.ascontiguousarray(result.inputs[rows])
-    classes = result.forest.classes_.tolist() if stem in _CLASSIFIERS else None
-    return ForestCard(
-        file=path.name,
-        sha256=hashlib.sha256(content).hexdigest(),
-        size=len(content),
-        features=list(result.features),
-        targets=list(_TARGETS[stem]),
-        classes=classes,
-        n_trees=len(result.forest.estimators_),
-        n_nodes=result.flat.n_nodes,
-        max_depth=max(tree.get_depth() for tree in result.forest.estimators_),
-        n_events=result.n_events,
-        events_per_second=_speed(result),
-        importances=[float(value) for value in result.forest.feature_importances_],
-        probe=Probe(probes.astype(np.float64).tolist(), result.flat.predict(probes).tolist()),
-    )
-
-
-def _speed(result: _Trained) -> float:
-    """Return how many events per second one core evaluates, the kernel compiled before."""
-    inputs = np.ascontiguousarray(result.inputs[:_N_TIMED])
-    result.flat.predict(inputs[:1])
-    start = time.perf_counter()
-    result.flat.predict(inputs)
-    return round(len(inputs) / (time.perf_counter() - start), 1)
+        forest = fit_forest(inputs, targets, self._config, classifier=stem in _CLASSIFIERS)
+        counts = {particle: len(sample) for particle, sample in samples.items()}
+        return TrainedForest(forest, names, _TARGETS[stem], inputs, counts)
 
 
 def _simulated_node(path: Path, telescope: int) -> Node:
     return observed_node(read_dl1_events(path, (telescope,)), (telescope,))
 
 
-def _training_file(path: Path) -> dict[str, object]:
-    with path.open("rb") as file:
-        return input_record(path, sha256=hashlib.file_digest(file, "sha256").hexdigest())
-
-
-def _provenance(
-    path: Path, card: ModelCard, config: AnalysisConfig, inputs: list[dict[str, object]], started: str
-) -> dict[str, Any]:
+def _provenance(path: Path, card: ModelCard, config: AnalysisConfig, started: str) -> dict[str, Any]:
     text = provenance_json(
         product=path,
         run={"telescope": card.telescope, "stereo": card.stereo, "node": card.node},
-        inputs=inputs,
+        inputs=card.training["inputs"],
         config={"fingerprint": card.config_fingerprint, "values": config.canonical()},
         started=started,
         counts=card.training["counts"],
