@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import click
 
 from ..sources import read_sources
-from .simulate import progress_printer, sources_option
+from .progress import progress_steps
+from .simulate import sources_option
 
 if TYPE_CHECKING:
     from ..simulation.night_spec import NightSpec
@@ -95,4 +96,4 @@ def _simulate(spec: "NightSpec", root: Path) -> None:
     from ..simulation.night import simulate_night
 
     click.echo(f"Simulating the demo night in {root} (about a minute, once only)", err=True)
-    simulate_night(spec, root / "raw", calibration_dir=root / "calibration", progress=progress_printer())
+    simulate_night(spec, root / "raw", calibration_dir=root / "calibration", progress=progress_steps())

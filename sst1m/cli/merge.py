@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from ..errors import InputError, OutputError
+from .progress import progress_bar
 
 __all__ = ["merge"]
 
@@ -51,8 +52,10 @@ def merge(
     files = sorted(path for path in input_dir.glob(pattern) if path.is_file() and path.resolve() != here)
     if not files:
         raise InputError(f"{input_dir}: no file matches {pattern}; correct --input-dir or --pattern")
-    with committed(output_file, validate=check_dl1) as part:
-        info = merge_dl1(files, part, skip_images=skip_images, skip_broken=skip_broken)
+    with committed(output_file, validate=check_dl1) as part, progress_bar(output_file.name) as show:
+        options = {"skip_images": skip_images, "skip_broken": skip_broken}
+        info = merge_dl1(files, part, progress=show, **options)
+        show(len(files), len(files))
     merged = info["merged"]
     for record in merged["skipped"]:
         click.echo(f"skipped {record['file']}: {record['reason']}", err=True)

@@ -6,6 +6,7 @@ import click
 
 from ..errors import InputError
 from ..sources import DEFAULT_SOURCES, Source, SourceCatalogue, read_sources
+from .progress import tell_step
 
 __all__ = ["quicklook"]
 
@@ -17,10 +18,6 @@ def _source(name: str, ra: float | None, dec: float | None, catalogue: SourceCat
     if ra is None or dec is None:
         return catalogue.named(name)
     return Source(name, ra, dec)
-
-
-def _tell(line: str) -> None:
-    click.echo(f"  {line} ...", err=True)
 
 
 @click.command(name="quicklook")
@@ -100,7 +97,7 @@ def quicklook(
         raise InputError(f"{index_dir}: there is no such directory; check the path")
     catalogue = read_sources(sources_file)
     source = _source(name, source_ra, source_dec, catalogue)
-    _tell("loading gammapy")
+    tell_step("loading gammapy")
     from ..logs import run_log
     from ..quicklook.look import PICTURES, numbers_path, sentence
     from ..quicklook.look import quicklook as look
@@ -125,7 +122,7 @@ def quicklook(
             options=options,
             neighbours=[other for other in catalogue.sources.values() if other.name != source.name],
             pictures=() if no_pictures else PICTURES,
-            progress=_tell,
+            progress=tell_step,
         )
         lines.result(sentence(summary.content))
     _show(summary.content)

@@ -1,7 +1,7 @@
 """Reduce one raw or simulated file to DL1 by hand."""
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +14,7 @@ from ..layout import side_paths
 from ..logs import run_log
 from ..names import RawName, Target, parse_target
 from ..provenance import input_record, provenance_json, utc_now
+from .progress import adding_up, progress_bar
 
 if TYPE_CHECKING:
     from ..config import AnalysisConfig
@@ -74,18 +75,6 @@ def _choose_pointing(request: _Request, target: Target) -> tuple[float, float, s
     return *manual, "command"
 
 
-@contextlib.contextmanager
-def _progress_bar(label: str) -> Iterator[Progress]:
-    """Show the events done on standard error."""
-    with click.progressbar(length=1, label=label, file=click.get_text_stream("stderr")) as bar:
-
-        def show(done: int, total: int) -> None:
-            bar.length = max(total, 1)
-            bar.update(done - bar.pos)
-
-        yield show
-
-
 def _reduce_simulation(request: _Request) -> tuple[Path, "ReductionSummary"]:
     from ..config import McConfig
     from ..reduction import reduce_simtel
@@ -98,13 +87,7 @@ def _reduce_simulation(request: _Request) -> tuple[Path, "ReductionSummary"]:
     product = request.output_dir / f"{base.removesuffix('.corsika.gz')}_dl1.h5"
 
     def work(part: Path, progress: Progress) -> "ReductionSummary":
-        done = [0]
-
-        def count(more: int) -> None:
-            done[0] += more
-            progress(done[0], done[0])
-
-        return reduce_simtel(request.input_file, part, config=request.config, progress=count)
+        return reduce_simtel(request.input_file, part, config=request.config, progress=adding_up(progress))
 
     return product, _commit(request, product, work, {"file": request.input_file.name})
 
@@ -190,7 +173,7 @@ def _commit(
         side = {paths["json"]: provenance, paths["log"]: log_text}
         with (
             committed(product, validate=check_dl1, side_files=side) as part,
-            _progress_bar(product.name) as show,
+            progress_bar(product.name) as show,
         ):
             summaries.append(work(part, show))
     return summaries[0]

@@ -1,8 +1,6 @@
 """Make raw nights and Monte-Carlo events of a simulated observatory."""
 
 import datetime
-import sys
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,8 +8,9 @@ import click
 
 from ..errors import ConfigError
 from ..sources import DEFAULT_SOURCES, Source, read_sources
+from .progress import adding_up, progress_bar, progress_steps
 
-__all__ = ["progress_printer", "simulate_group", "sources_option"]
+__all__ = ["simulate_group", "sources_option"]
 
 sources_option = click.option(
     "--sources",
@@ -26,24 +25,6 @@ sources_option = click.option(
 @click.group(name="simulate")
 def simulate_group() -> None:
     """Make raw nights and Monte-Carlo events without licensed software, labelled as simulated throughout."""
-
-
-def progress_printer(bar_width: int = 24) -> Callable[[str, int, int], None]:
-    """Return what shows the progress of a simulated night: a bar on a terminal, else a line per step."""
-    state = {"what": ""}
-
-    def show(what: str, done: int, total: int) -> None:
-        if not sys.stderr.isatty():
-            if what != state["what"]:
-                click.echo(f"  {what}", err=True)
-        else:
-            filled = bar_width * done // max(total, 1)
-            end = "\n" if done >= total else ""
-            bar = "#" * filled + "-" * (bar_width - filled)
-            click.echo(f"\r\x1b[K  [{bar}] {what}{end}", nl=False, err=True)
-        state["what"] = what
-
-    return show
 
 
 @simulate_group.command()
@@ -111,7 +92,7 @@ def night(
         return
     from ..simulation.night import simulate_night
 
-    summary = simulate_night(spec, output_dir, calibration_dir=calibration_dir, progress=progress_printer())
+    summary = simulate_night(spec, output_dir, calibration_dir=calibration_dir, progress=progress_steps())
     for path, n_events in summary.files.items():
         click.echo(f"{path}: {n_events} events")
     thrown = ", ".join(f"{number} {particle}s" for particle, number in summary.n_thrown.items())
@@ -186,11 +167,7 @@ def mc(
         offset_deg=values["offset"],
         seed=seed,
     )
-    with (
-        committed(output_file, validate=check_dl1) as part,
-        click.progressbar(length=n_showers, label=output_file.name, file=sys.stderr) as bar,
-    ):
-        summary = simulate_mc_dl1(
-            spec, part, config=config, nsb_mhz=nsb_mhz, shard=shard, progress=bar.update
-        )
+    with committed(output_file, validate=check_dl1) as part, progress_bar(output_file.name) as show:
+        count = adding_up(show, n_showers)
+        summary = simulate_mc_dl1(spec, part, config=config, nsb_mhz=nsb_mhz, shard=shard, progress=count)
     click.echo(f"{output_file}: {summary.n_events_written} events of {n_showers} showers thrown")

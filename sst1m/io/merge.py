@@ -10,7 +10,7 @@ import json
 import shutil
 import uuid
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +48,7 @@ def merge_dl1(
     skip_broken: bool = False,
     about: Mapping[str, Any] | None = None,
     failed: Iterable[Mapping[str, Any]] = (),
+    progress: Callable[[int, int], object] | None = None,
 ) -> dict[str, Any]:
     """
     Join DL1 files of one simulated sample: the same particle, spectrum, pointing and analysis.
@@ -68,6 +69,8 @@ def merge_dl1(
         What is known of the sample, added to ``/sst1m/info``.
     failed : iterable of mapping
         Files that were never made, with their reasons; recorded in ``/sst1m/info``.
+    progress : callable, optional
+        Gets the number of files done and of all files, before each.
 
     Returns
     -------
@@ -81,7 +84,9 @@ def merge_dl1(
         in analysis, night sky or shower spectrum, or have an event in common.
     """
     with _Merger(output, skip_images=skip_images) as merger:
-        for path in files:
+        for number, path in enumerate(files):
+            if progress is not None:
+                progress(number, len(files))
             try:
                 info = check_dl1(path)
             except InputError as error:

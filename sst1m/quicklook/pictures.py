@@ -107,12 +107,19 @@ def _draw_sky(figure: Figure, axes: Any, sky: SkyMap, used: Sequence[Chosen], re
         fc="none",
         ec="black",
         lw=1.2,
+        label="on-region",
     )
     axes.add_patch(circle)
     limits = axes.get_xlim(), axes.get_ylim()
     pointings = np.array([(chosen.pointing.ra.deg, chosen.pointing.dec.deg) for chosen in used])
     axes.plot(
-        *pointings.T, "+", ms=9, mew=1.5, color="black", transform=axes.get_transform("icrs"), label="axis"
+        *pointings.T,
+        "+",
+        ms=9,
+        mew=1.5,
+        color="black",
+        transform=axes.get_transform("icrs"),
+        label="optical axis",
     )
     axes.set_xlim(limits[0])
     axes.set_ylim(limits[1])

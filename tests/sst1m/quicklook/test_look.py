@@ -228,9 +228,8 @@ def test_command_gives_the_same_numbers(look, crab_store, tmp_path):
     assert run.stdout.startswith("Crab (simulated): ")
     assert " Crab (" in run.stdout
     assert "power-law, 1-100 TeV, reference 1 TeV: " in run.stdout
-    assert "counting in 3 observations, 2.70 h" in run.stderr
-    # gammapy is noisy, but not here
-    assert all(line.startswith("  ") for line in run.stderr.splitlines())
+    # gammapy is noisy, but not here; and there is no terminal on which to show the steps
+    assert not run.stderr
     again, first = (read_numbers(path) for path in (tmp_path / "Crab_quicklook.json", look.path))
     for content in (again, first):
         for key in ("started", "stopped", "options"):
@@ -239,6 +238,16 @@ def test_command_gives_the_same_numbers(look, crab_store, tmp_path):
     picture = "Crab_significance_map.png"
     assert (tmp_path / picture).read_bytes() == (look.path.parent / picture).read_bytes()
     assert "result: Crab (simulated): " in (tmp_path / "Crab_quicklook.log").read_text()
+
+
+def test_names_that_scripts_rely_on(look):
+    keys = {"n_on", "n_off", "alpha", "excess", "significance", "livetime_h"}
+    assert all(isinstance(look.content[key], int | float) for key in keys)
+    for found in look.content["spectrum"]["parameters"].values():
+        assert found["value"] and found["error"] > 0
+    options = {name for parameter in command.params for name in parameter.opts}
+    assert {"--index-dir", "--source", "--output-dir", "--on-radius"} <= options
+    assert {"--energy-min", "--energy-max"} <= options
 
 
 def test_command_wants_both_coordinates(tmp_path):
