@@ -62,8 +62,8 @@ def _take_in_turn(i: np.ndarray, j: np.ndarray, n_first: int, n_second: int) -> 
 
 
 def assign_one_to_one(
-    i: NDArray[np.int64], j: NDArray[np.int64], distance: NDArray[np.int64]
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    i: NDArray[np.int64], j: NDArray[np.int64], distance: NDArray[np.number]
+) -> NDArray[np.int64]:
     """
     Choose pairs so that each event has one partner at most: the closest pair first.
 
@@ -76,12 +76,10 @@ def assign_one_to_one(
 
     Returns
     -------
-    i, j : ndarray of int64, shape=(n_pairs,)
-        The chosen pairs, in the order of ``i``.
+    ndarray of int64, shape=(n_pairs,)
+        Which candidates are chosen, in the order of ``i``.
     """
     order = np.lexsort((j, i, np.abs(distance)))
-    i, j = i[order], j[order]
-    taken = _take_in_turn(i, j, int(i.max(initial=-1)) + 1, int(j.max(initial=-1)) + 1)
-    i, j = i[taken], j[taken]
-    order = np.argsort(i)
-    return i[order], j[order]
+    taken = _take_in_turn(i[order], j[order], int(i.max(initial=-1)) + 1, int(j.max(initial=-1)) + 1)
+    chosen = order[taken]
+    return chosen[np.argsort(i[chosen])]

@@ -4,7 +4,8 @@ By how much the clock of the second telescope differs from that of the first.
 Showers that both telescopes record pile up at one time difference, events that are close by chance do not.
 """
 
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,13 +14,16 @@ from scipy.stats import poisson
 
 from .candidates import close_pairs, partner_ranges
 
-__all__ = ["SLICE_NS", "ClockOffset", "ClockSearch", "find_offsets", "find_peak"]
+__all__ = ["SLICE_NS", "ClockOffset", "ClockSearch", "find_offsets", "find_peak", "follow_offsets"]
 
 #: Offsets are searched anew in each slice of the time, so that clocks may drift and be set anew.
 SLICE_NS = 10_000_000_000
 _CHANCE = 1e-6
 _FEWEST_PAIRS = 5
 _CHANCE_NEARBY = 1e-3
+_ROUNDS = 8
+#: With fewer pairs than this in a slice no drift is measured.
+_ENOUGH_FOR_DRIFT = 30
 
 
 @dataclass(frozen=True)
@@ -57,6 +61,8 @@ class ClockOffset:
         Pairs there by chance.
     source : str
         ``searched``, ``neighbour`` (that of the time before or after fits) or ``none``.
+    drift : float
+        How fast the offset grows [ns/s]; ``offset_ns`` is that of the middle.
     """
 
     start_ns: int
@@ -65,6 +71,12 @@ class ClockOffset:
     n_pairs: int
     n_expected: float
     source: str
+    drift: float = 0.0
+
+    def at(self, time_ns: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the offset at some times [ns]; zero where none is known."""
+        seconds = (time_ns - (self.start_ns + self.stop_ns) // 2) / 1e9
+        return np.rint((self.offset_ns or 0) + self.drift * seconds).astype(np.int64)
 
     def to_dict(self) -> dict[str, Any]:
         """Return what JSON can hold."""
@@ -166,3 +178,53 @@ def _from_neighbours(
         if n_pairs and likely and (best is own or n_pairs > best.n_pairs):
             best = ClockOffset(own.start_ns, own.stop_ns, offset, n_pairs, expected, "neighbour")
     return best
+
+
+def follow_offsets(
+    offsets: Sequence[ClockOffset],
+    time_ns: NDArray[np.int64],
+    residual_ns: NDArray[np.int64],
+    half_width_ns: int,
+) -> list[ClockOffset]:
+    """
+    Return offsets, and how they drift, as the pairs around them tell.
+
+    Parameters
+    ----------
+    offsets : sequence of ClockOffset
+        As they were found.
+    time_ns : ndarray of int64, shape=(n_candidates,)
+        When, for each pair of events [ns].
+    residual_ns : ndarray of int64, shape=(n_candidates,)
+        Time differences beyond the offsets [ns].
+    half_width_ns : int
+        Width of their pile [ns].
+
+    Notes
+    -----
+    A straight line through the pairs within half that width of the line before; the pairs by chance among
+    them pull it towards the line before, less and less.
+    """
+    place = np.searchsorted([offset.start_ns for offset in offsets], time_ns, side="right") - 1
+    return [
+        _followed(offset, time_ns[place == number], residual_ns[place == number], half_width_ns / 2)
+        if offset.offset_ns is not None
+        else offset
+        for number, offset in enumerate(offsets)
+    ]
+
+
+def _followed(
+    offset: ClockOffset, time_ns: NDArray[np.int64], residual_ns: NDArray[np.int64], reach: float
+) -> ClockOffset:
+    seconds = (time_ns - (offset.start_ns + offset.stop_ns) // 2) / 1e9
+    middle = drift = 0.0
+    for _ in range(_ROUNDS):
+        inside = np.abs(residual_ns - middle - drift * seconds) <= reach
+        if np.count_nonzero(inside) < _FEWEST_PAIRS:
+            return offset
+        if np.count_nonzero(inside) < _ENOUGH_FOR_DRIFT:
+            middle = float(residual_ns[inside].mean())
+        else:
+            drift, middle = np.polyfit(seconds[inside], residual_ns[inside], 1)
+    return replace(offset, offset_ns=round((offset.offset_ns or 0) + middle), drift=float(drift))

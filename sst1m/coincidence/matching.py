@@ -5,14 +5,15 @@ All functions take events in one fixed order (time, then run and number), so tha
 the files in which the events came, nor on the order of files and of events in them.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import gammaincinv
 
 from .candidates import assign_one_to_one, close_pairs, partner_ranges
-from .clock import ClockOffset, ClockSearch, find_offsets, find_peak
+from .clock import ClockOffset, ClockSearch, find_offsets, find_peak, follow_offsets
+from .fate import Fate, fates
+from .window import clear_half_width, in_company, measured_half_width
 
 __all__ = [
     "BACKGROUND_NS",
@@ -28,13 +29,7 @@ BACKGROUND_NS = 1_000_000
 #: Equal numbers of the array trigger mean one shower only within this time: counters start anew.
 SAME_NUMBER_NS = 1_000_000_000
 #: Light arrives within this of a plane front, over the camera's field of view and the shower's curvature.
-_NARROWEST_NS = 300
-_CORE_FRACTION, _CORE_FACTOR, _CLEAR_FACTOR = 0.9, 3.0, 1.25
-#: Sizes of clusters of pairs that show that the clocks are right; chance makes one with this probability.
-_CLUSTERS = (5, 20, 80)
-_CLUSTER_CHANCE = 1e-4
-#: A pair belongs to a cluster if it is no further away than this many mean distances within it.
-_CLUSTER_REACH = 12.0
+_LIGHT_NS = 200
 
 
 @dataclass(frozen=True)
@@ -94,12 +89,12 @@ class Matches:
         Time difference beyond what light travel and clocks explain [ns].
     clock_ns : ndarray of int64, shape=(n_pairs,)
         Offset of the clocks that was taken off [ns].
+    fate_first, fate_second : ndarray of int8, shape=(n_events,)
+        Of every event of each telescope, values of `Fate`.
     half_width_ns : int
         Window that was used.
     n_accidental : float
         Expected number of pairs by chance.
-    n_isolated : int
-        Pairs that were dropped since none of their surroundings is paired: chance where a clock is wrong.
     offsets : list of ClockOffset
         Of the clocks.
     """
@@ -108,18 +103,26 @@ class Matches:
     second: NDArray[np.int64]
     residual_ns: NDArray[np.int64]
     clock_ns: NDArray[np.int64]
+    fate_first: NDArray[np.int8]
+    fate_second: NDArray[np.int8]
     half_width_ns: int = 0
     n_accidental: float = 0.0
-    n_isolated: int = 0
     offsets: list[ClockOffset] = field(default_factory=list)
 
     def __len__(self) -> int:
         return len(self.first)
 
+    @property
+    def n_isolated(self) -> int:
+        """Pairs that were dropped since nothing around them is paired: chance where a clock is wrong."""
+        return int(np.count_nonzero(self.fate_first == Fate.ISOLATED))
 
-def _no_matches(offsets: list[ClockOffset]) -> Matches:
+
+def _no_matches(known: NDArray[np.bool_], second: Triggers, offsets: list[ClockOffset]) -> Matches:
     none = np.zeros(0, dtype=np.int64)
-    return Matches(none, none, none, none, offsets=offsets)
+    nothing = {"near": none, "isolated": none, "paired": none}
+    fate = fates(len(known), clock_known=known, **nothing), _fate_of_second(second, offsets, **nothing)
+    return Matches(none, none, none, none, *fate, offsets=offsets)
 
 
 def match_by_number(
@@ -150,9 +153,15 @@ def match_by_number(
     j = order[place]
     residual = second.time_ns[j] - (first.time_ns + delay_ns)[i]
     good = (np.abs(residual) <= SAME_NUMBER_NS) & allowed[first.run[i], second.run[j]]
-    i, j = assign_one_to_one(i[good], j[good], residual[good])
+    near = i[good], j[good]
+    chosen = assign_one_to_one(*near, residual[good])
+    i, j = near[0][chosen], near[1][chosen]
     residual = second.time_ns[j] - (first.time_ns + delay_ns)[i]
-    return Matches(i, j, residual, np.zeros_like(residual))
+    fate = [
+        fates(len(events), near=rows, isolated=rows[:0], paired=paired)
+        for events, rows, paired in zip((first, second), near, (i, j), strict=True)
+    ]
+    return Matches(i, j, residual, np.zeros_like(residual), *fate)
 
 
 def match_by_time(
@@ -175,41 +184,102 @@ def match_by_time(
     Notes
     -----
     The offset of the clocks is where time differences pile up (`sst1m.coincidence.clock`), the window is
-    three times what holds nine tenths of that pile, but not wider than asked for. Within it the closest
-    events are paired first. A pair in the middle of unpaired events is dropped: it is as likely by chance.
+    three times what holds nine tenths of that pile, but not wider than asked for. Clocks that run by
+    themselves are less exact, and it ends where one pair in five is by chance. Within it the closest events
+    are paired first. A pair in the middle of unpaired events is dropped: it is as likely by chance.
     """
     predicted = first.time_ns + delay_ns
     offsets = _clock_offsets(predicted, second.time_ns, window)
-    shift, known = _offset_of_events(predicted, offsets)
-    # without a clock an event has no time, and nothing to be compared
-    rows = np.flatnonzero(known & (first.time_ns > 0))
+    known = _clock_known(first.time_ns, predicted, offsets)
+    rows = np.flatnonzero(known)
     if not len(rows) or not len(second):
-        return _no_matches(offsets)
-    predicted = (predicted + shift)[rows]
-    reach = max(BACKGROUND_NS, 4 * window.half_width_ns)
-    i, j = close_pairs(*partner_ranges(predicted, second.time_ns, -reach, reach))
-    same_sky = allowed[first.run[rows[i]], second.run[j]]
-    i, j = i[same_sky], j[same_sky]
-    residual = second.time_ns[j] - predicted[i]
-    outside = np.count_nonzero(np.abs(residual) > window.half_width_ns)
-    density = outside / (2.0 * (reach - window.half_width_ns))
-    half_width = _narrowed(residual, window.half_width_ns, density)
-    near = np.abs(residual) <= half_width
-    i, j = assign_one_to_one(i[near], j[near], residual[near])
-    by_chance = 2.0 * half_width * density
-    kept = _in_company(i, by_chance / len(rows), len(rows))
-    paired = int(np.count_nonzero(kept))
-    unpaired = (1 - paired / len(rows)) * (1 - paired / len(second))
+        return _no_matches(known, second, offsets)
+    timed = Triggers(predicted[rows], first.number[rows], first.run[rows])
+    close = _close_pairs(timed, second, allowed, offsets, window)
+    if window.drifting:
+        offsets = follow_offsets(offsets, timed.time_ns[close.i], close.residual, close.half_width)
+        close = _close_pairs(timed, second, allowed, offsets, window).clear()
+    chosen = assign_one_to_one(close.i, close.j, close.residual)
+    by_chance = 2.0 * close.half_width * close.density / len(rows)
+    kept = in_company(close.i[chosen], by_chance, len(rows))
+    pairs, dropped = chosen[kept], chosen[~kept]
+    i, j = rows[close.i], close.j
+    mine = {"near": i, "isolated": i[dropped], "paired": i[pairs]}
+    theirs = {"near": j, "isolated": j[dropped], "paired": j[pairs]}
     return Matches(
-        first=rows[i[kept]],
-        second=j[kept],
-        residual_ns=(second.time_ns[j] - predicted[i])[kept],
-        clock_ns=shift[rows[i]][kept],
-        half_width_ns=half_width,
-        n_accidental=by_chance * unpaired,
-        n_isolated=len(i) - paired,
+        i[pairs],
+        j[pairs],
+        residual_ns=close.residual[pairs],
+        clock_ns=_clock_of(predicted[i[pairs]], offsets),
+        fate_first=fates(len(first), clock_known=known, **mine),
+        fate_second=_fate_of_second(second, offsets, **theirs),
+        half_width_ns=close.half_width,
+        n_accidental=close.n_accidental(pairs),
         offsets=offsets,
     )
+
+
+@dataclass(frozen=True)
+class _ClosePairs:
+    """
+    Pairs within the window: rows and difference beyond the clocks [ns].
+
+    ``density`` are pairs by chance per ns, ``n_events`` the events of the telescopes.
+    """
+
+    i: NDArray[np.int64]
+    j: NDArray[np.int64]
+    residual: NDArray[np.int64]
+    half_width: int
+    density: float
+    n_events: tuple[int, int]
+
+    def clear(self) -> "_ClosePairs":
+        """Return those of which few are by chance."""
+        width = clear_half_width(self.residual, self.half_width, self.density, _LIGHT_NS, self.n_events)
+        near = np.abs(self.residual) <= width
+        rows = {"i": self.i[near], "j": self.j[near], "residual": self.residual[near]}
+        return replace(self, half_width=width, **rows)
+
+    def n_accidental(self, pairs: NDArray[np.int64]) -> float:
+        """Return how many of the chosen pairs are expected to be wrong: of two lone events, or of one."""
+        lone = [1.0 - len(pairs) / n for n in self.n_events]
+        of_two = 2.0 * self.half_width * lone[0] * lone[1]
+        # a lone event that is closer takes the place of the true partner
+        of_one = (
+            2.0
+            * float(np.abs(self.residual[pairs]).sum())
+            * sum(share / n for share, n in zip(lone, self.n_events, strict=True))
+        )
+        return self.density * (of_two + of_one)
+
+
+def _close_pairs(
+    first: Triggers,
+    second: Triggers,
+    allowed: NDArray[np.bool_],
+    offsets: list[ClockOffset],
+    window: TimeWindow,
+) -> _ClosePairs:
+    """Return all pairs in the window, which is as narrow as they allow; ``first`` has predicted times."""
+    expected = first.time_ns + _clock_of(first.time_ns, offsets)
+    reach = max(BACKGROUND_NS, 4 * window.half_width_ns)
+    i, j = close_pairs(*partner_ranges(expected, second.time_ns, -reach, reach))
+    same_sky = allowed[first.run[i], second.run[j]]
+    i, j = i[same_sky], j[same_sky]
+    residual = second.time_ns[j] - expected[i]
+    outside = np.count_nonzero(np.abs(residual) > window.half_width_ns)
+    density = outside / (2.0 * (reach - window.half_width_ns))
+    half_width = measured_half_width(residual, window.half_width_ns, density, _LIGHT_NS)
+    near = np.abs(residual) <= half_width
+    return _ClosePairs(i[near], j[near], residual[near], half_width, density, (len(first), len(second)))
+
+
+def _fate_of_second(
+    second: Triggers, offsets: list[ClockOffset], **rows: NDArray[np.int64]
+) -> NDArray[np.int8]:
+    known = _clock_known(second.time_ns, second.time_ns, offsets)
+    return fates(len(second), clock_known=known, **rows)
 
 
 def _clock_offsets(
@@ -226,68 +296,27 @@ def _clock_offsets(
     return [ClockOffset(*span, offset or 0, n_pairs, expected, source)]
 
 
-def _offset_of_events(
-    predicted: NDArray[np.int64], offsets: list[ClockOffset]
-) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """Return the offset for each event, and whether there is one."""
+def _slice_of(time_ns: NDArray[np.int64], offsets: list[ClockOffset]) -> NDArray[np.int64]:
+    place = np.searchsorted([offset.start_ns for offset in offsets], time_ns, side="right") - 1
+    return np.maximum(place, 0)
+
+
+def _clock_known(
+    time_ns: NDArray[np.int64], predicted: NDArray[np.int64], offsets: list[ClockOffset]
+) -> NDArray[np.bool_]:
+    """Return which events have a time that can be compared with the other telescope's."""
     if not offsets:
-        return np.zeros(len(predicted), dtype=np.int64), np.zeros(len(predicted), dtype=bool)
-    place = np.searchsorted([offset.start_ns for offset in offsets], predicted, side="right") - 1
-    values = np.array([offset.offset_ns or 0 for offset in offsets], dtype=np.int64)
+        return np.zeros(len(time_ns), dtype=bool)
     known = np.array([offset.offset_ns is not None for offset in offsets])
-    return values[place], known[place]
+    return known[_slice_of(predicted, offsets)] & (time_ns > 0)
 
 
-def _narrowed(residual: NDArray[np.int64], half_width: int, density: float) -> int:
-    """Return the half width [ns] that the pile of residuals asks for, given the pairs per ns by chance."""
-    size = np.sort(np.abs(residual[np.abs(residual) <= half_width]))
-    excess = np.arange(1, len(size) + 1) - 2.0 * size * density
-    if not len(size) or excess.max() < _CLUSTERS[0]:
-        return half_width
-    # where the pile stands out best is where its density falls to that of chance
-    clearest = float(size[int((excess / np.sqrt(np.arange(1, len(size) + 1))).argmax())])
-    width = min(half_width, max(_NARROWEST_NS, round(_CLEAR_FACTOR * clearest)))
-    while True:
-        n_inside = int(np.searchsorted(size, width, side="right"))
-        enough = excess[:n_inside] >= _CORE_FRACTION * (n_inside - 2.0 * width * density)
-        core = float(size[int(enough.argmax())]) if enough.any() else float(width)
-        narrower = min(width, max(_NARROWEST_NS, round(_CORE_FACTOR * core)))
-        if narrower >= width:
-            return width
-        width = narrower
-
-
-def _in_company(i: NDArray[np.int64], by_chance: float, n_first: int) -> NDArray[np.bool_]:
-    """
-    Return which pairs stand among pairs.
-
-    Parameters
-    ----------
-    i : ndarray of int64, shape=(n_pairs,)
-        Rows of the events of the first telescope, rising.
-    by_chance : float
-        Pairs by chance for each event of the first telescope.
-    n_first : int
-        Events of the first telescope.
-    """
-    # up to so many events of the first telescope, a cluster of each size is no chance
-    longest = gammaincinv(_CLUSTERS, _CLUSTER_CHANCE) / max(by_chance, 1e-12)
-    if n_first <= longest[0]:
-        return np.ones(len(i), dtype=bool)
-    return _follows_a_cluster(i, longest) | _follows_a_cluster(-i[::-1], longest)[::-1]
-
-
-def _follows_a_cluster(i: NDArray[np.int64], longest: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Return which pairs follow on a cluster at a distance that is usual in it; the largest one counts."""
-    follows = np.zeros(len(i), dtype=bool)
-    for size, limit in zip(_CLUSTERS, longest, strict=True):
-        if len(i) > size:
-            older, newer = size - 1 - size // 2, size // 2
-            # of its two halves the denser one: pairs by chance at its end do not make a cluster wider
-            usual = np.minimum(
-                (i[older : older - size] - i[:-size]) / older,
-                (i[size - 1 : -1] - i[older : older - size]) / newer,
-            )
-            near = i[size:] - i[size - 1 : -1] <= _CLUSTER_REACH * usual
-            follows[size:] = np.where(i[size:] - i[:-size] <= limit, near, follows[size:])
-    return follows
+def _clock_of(predicted: NDArray[np.int64], offsets: list[ClockOffset]) -> NDArray[np.int64]:
+    """Return the offset of the clocks for each event [ns]; zero where it is not known."""
+    clock = np.zeros(len(predicted), dtype=np.int64)
+    place = _slice_of(predicted, offsets)
+    order = np.argsort(place, kind="stable")
+    edges = np.searchsorted(place[order], np.arange(len(offsets) + 1))
+    for offset, start, stop in zip(offsets, edges[:-1], edges[1:], strict=True):
+        clock[order[start:stop]] = offset.at(predicted[order[start:stop]])
+    return clock

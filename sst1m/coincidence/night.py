@@ -11,11 +11,13 @@ from numpy.typing import NDArray
 
 from ..config import DataConfig
 from ..instrument import TEL_IDS
+from ..monitoring import LiveTime
 from ..times import WHITE_RABBIT_START_NS
 from .clock import ClockSearch
+from .fate import Fate, unmatched_by_run, while_other_is_off
 from .light_travel import light_delay_ns
 from .matching import Matches, TimeWindow, Triggers, match_by_number, match_by_time
-from .pairs import Coincidences, pair_table
+from .pairs import Coincidences, pair_table, unmatched_table
 from .run_events import TelescopeEvents, read_telescope
 
 __all__ = ["SAME_POINTING_DEG", "match_night"]
@@ -175,8 +177,15 @@ def _add_unnumbered(
     # two numbers that differ are two showers, whatever the clocks say
     differ = (parts[0].number[timed.first] > 0) & (parts[1].number[timed.second] > 0)
     _note_clock(timed, *parts, "WhiteRabbitClosest", notes)
+    fate = numbered.fate_first.copy(), numbered.fate_second.copy()
+    by_time = (timed.fate_first, timed.first), (timed.fate_second, timed.second)
+    for own, chosen, (found, paired) in zip(fate, rows, by_time, strict=True):
+        own[chosen] = found
+        own[chosen[paired[differ]]] = Fate.NUMBERS_DIFFER
     joined = replace(
         timed,
+        fate_first=fate[0],
+        fate_second=fate[1],
         first=np.concatenate([numbered.first, rows[0][timed.first[~differ]]]),
         second=np.concatenate([numbered.second, rows[1][timed.second[~differ]]]),
         residual_ns=np.concatenate([numbered.residual_ns, timed.residual_ns[~differ]]),
@@ -205,12 +214,29 @@ def _result(
         for events, rows in ((first, matches.first), (second, matches.second))
     ]
     columns["has_images"] = images[0] & images[1]
-    files = {
-        tel_id: _runs(events, columns[f"file_{tel_id}"], *images)
-        for tel_id, events in zip(TEL_IDS, (first, second), strict=True)
-    }
+    files, unmatched = {}, {}
+    for tel_id, events, fate in zip(TEL_IDS, (first, second), _fates(first, second, matches), strict=True):
+        files[tel_id] = _runs(events, columns[f"file_{tel_id}"], *images, fate)
+        unmatched[tel_id] = unmatched_table(events.columns["obs_id"], events.columns["event_id"], fate)
     table = pair_table(columns)
-    return Coincidences(table, files, _info(matches, files, table, config, correct_light_travel, notes))
+    info = _info(matches, files, table, config, correct_light_travel, notes)
+    return Coincidences(table, unmatched, files, info)
+
+
+def _fates(first: TelescopeEvents, second: TelescopeEvents, matches: Matches) -> list[NDArray[np.int8]]:
+    """Return what became of every event of each telescope."""
+    allowed = _same_pointing(first, second)
+    fates = (first, second, matches.fate_first, allowed), (second, first, matches.fate_second, allowed.T)
+    return [
+        while_other_is_off(
+            fate,
+            own.columns["time_ns"],
+            own.file,
+            [LiveTime.from_dict(run.info["live_time"]) for run in other.files],
+            pointing,
+        )
+        for own, other, fate, pointing in fates
+    ]
 
 
 def _runs(
@@ -218,21 +244,23 @@ def _runs(
     file: NDArray[np.int64],
     image_1: NDArray[np.bool_],
     image_2: NDArray[np.bool_],
+    fate: NDArray[np.int8],
 ) -> list[dict[str, Any]]:
     """Describe the files of a telescope, and what became of their events."""
+    n_files = len(events.files)
+    by_file = {
+        "tel1_no_image": np.bincount(file[~image_1], minlength=n_files),
+        "tel2_no_image": np.bincount(file[image_1 & ~image_2], minlength=n_files),
+        "written": np.bincount(file[image_1 & image_2], minlength=n_files),
+    }
+    reasons = unmatched_by_run(fate, events.file, n_files)
     runs = []
     for number, run in enumerate(events.files):
-        own = file == number
-        counts = {
-            "n_events": len(run),
-            "unmatched": len(run) - int(np.count_nonzero(own)),
-            "tel1_no_image": int(np.count_nonzero(own & ~image_1)),
-            "tel2_no_image": int(np.count_nonzero(own & image_1 & ~image_2)),
-            "written": int(np.count_nonzero(own & image_1 & image_2)),
-        }
+        counts = {"n_events": len(run), "unmatched": sum(reasons[number].values())}
+        counts |= {name: int(counted[number]) for name, counted in by_file.items()}
         known = {name: run.info.get(name) for name in _KEPT_INFO}
         fixed = {"path": str(run.path.absolute()), "obs_id": run.obs_id, "n_events": len(run)}
-        runs.append(fixed | {"counts": counts} | known)
+        runs.append(fixed | {"counts": counts, "unmatched_because": reasons[number]} | known)
     return runs
 
 

@@ -15,10 +15,11 @@ from ..errors import InputError
 from ..io.dl1_tables import create_table
 from ..layout import side_paths
 from ..provenance import input_record, provenance_json, utc_now
+from .fate import Fate
 
-__all__ = ["PAIR_COLUMNS", "Coincidences", "read_coincidences", "write_coincidences"]
+__all__ = ["PAIR_COLUMNS", "UNMATCHED_COLUMNS", "Coincidences", "read_coincidences", "write_coincidences"]
 
-FORMAT = "sst1m-coincidences 1"
+FORMAT = "sst1m-coincidences 2"
 _PAIRS, _INFO = "/coincidences/pairs", "/coincidences/info"
 
 #: Name: (dtype, unit, description) of the table of pairs.
@@ -37,6 +38,16 @@ PAIR_COLUMNS: dict[str, tuple[str, str, str]] = {
     "by_number": ("?", "", "paired by the number of the array trigger, otherwise by time"),
     "has_images": ("?", "", "both images survived the cleaning"),
 }
+#: The same of the tables of events that are in no pair, one for each telescope.
+UNMATCHED_COLUMNS: dict[str, tuple[str, str, str]] = {
+    "obs_id": ("i8", "", "run"),
+    "event_id": ("i8", "", "event"),
+    "reason": (
+        "i1",
+        "",
+        "why it has no partner: " + ", ".join(f"{fate:d} {fate.key}" for fate in Fate if fate),
+    ),
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,14 +59,19 @@ class Coincidences:
     ----------
     pairs : ndarray, shape=(n_pairs,)
         Structured; columns of `PAIR_COLUMNS`, in the order of time.
+    unmatched : dict of int to ndarray
+        Structured, by telescope; columns of `UNMATCHED_COLUMNS`: every event that is in no pair, in the order
+        of time.
     files : dict of int to list of dict
-        DL1 files by telescope: ``path``, ``obs_id``, ``n_events``, ``counts`` and what their info says of
-        ``live_time``, ``nsb_mhz``, ``mean_pointing``, ``ra_deg`` and ``dec_deg``.
+        DL1 files by telescope: ``path``, ``obs_id``, ``n_events``, ``counts``, ``unmatched_because`` (events
+        without a partner by reason) and what their info says of ``live_time``, ``nsb_mhz``,
+        ``mean_pointing``, ``ra_deg`` and ``dec_deg``.
     info : dict
         How the pairs were found: method, fallbacks, offset of the clocks, window, accidental pairs.
     """
 
     pairs: NDArray[Any]
+    unmatched: dict[int, NDArray[Any]]
     files: dict[int, list[dict[str, Any]]]
     info: dict[str, Any]
 
@@ -97,16 +113,26 @@ class Coincidences:
         )
 
 
-def _pair_dtype() -> np.dtype:
-    return np.dtype([(name, kind) for name, (kind, _, _) in PAIR_COLUMNS.items()])
+def _dtype(columns: Mapping[str, tuple[str, str, str]]) -> np.dtype:
+    return np.dtype([(name, kind) for name, (kind, _, _) in columns.items()])
 
 
 def pair_table(columns: Mapping[str, NDArray[Any]]) -> NDArray[Any]:
     """Return columns of `PAIR_COLUMNS` as one structured array, in the order of time."""
-    table = np.zeros(len(columns["time_ns"]), dtype=_pair_dtype())
+    table = np.zeros(len(columns["time_ns"]), dtype=_dtype(PAIR_COLUMNS))
     for name in PAIR_COLUMNS:
         table[name] = columns[name]
     return table[np.lexsort((table["event_id_21"], table["obs_id_21"], table["time_ns"]))]
+
+
+def unmatched_table(
+    obs_id: NDArray[np.int64], event_id: NDArray[np.int64], fate: NDArray[np.int8]
+) -> NDArray[Any]:
+    """Return those events of a telescope that are in no pair, with the reason."""
+    lone = np.flatnonzero(fate != Fate.PAIRED)
+    table = np.zeros(len(lone), dtype=_dtype(UNMATCHED_COLUMNS))
+    table["obs_id"], table["event_id"], table["reason"] = obs_id[lone], event_id[lone], fate[lone]
+    return table
 
 
 def write_coincidences(
@@ -151,14 +177,26 @@ def write_coincidences(
     beside[output.with_suffix(".png")] = lambda: time_difference_picture(coincidences)
     with committed(output, validate=read_coincidences, side_files=beside) as part:
         with tables.open_file(str(part), "w") as h5file:
-            described = {name: (unit, text) for name, (_, unit, text) in PAIR_COLUMNS.items()}
-            create_table(h5file, _PAIRS, _pair_dtype(), described).append(coincidences.pairs)
+            _write_table(h5file, _PAIRS, PAIR_COLUMNS, coincidences.pairs)
+            for tel_id, unmatched in coincidences.unmatched.items():
+                _write_table(h5file, _unmatched_path(tel_id), UNMATCHED_COLUMNS, unmatched)
             # last, so that a file with it is complete
             content = {"format": FORMAT, "n_pairs": len(coincidences), "info": coincidences.info}
             content["files"] = {str(tel_id): runs for tel_id, runs in coincidences.files.items()}
             text = json.dumps(content, sort_keys=True)
             h5file.create_array(*_INFO.rsplit("/", 1), obj=np.bytes_(text.encode()))
     return counts
+
+
+def _unmatched_path(tel_id: int) -> str:
+    return f"/coincidences/unmatched_{tel_id}"
+
+
+def _write_table(
+    h5file: tables.File, path: str, columns: Mapping[str, tuple[str, str, str]], rows: NDArray[Any]
+) -> None:
+    described = {name: (unit, text) for name, (_, unit, text) in columns.items()}
+    create_table(h5file, path, _dtype(columns), described).append(rows)
 
 
 def read_coincidences(path: Path) -> Coincidences:
@@ -173,11 +211,25 @@ def read_coincidences(path: Path) -> Coincidences:
     try:
         with tables.open_file(str(path), "r") as h5file:
             content = json.loads(bytes(h5file.get_node(_INFO).read()).decode())
+            if content["format"] != FORMAT:
+                raise ValueError(f"it is {content['format']}, not {FORMAT}")
             pairs = h5file.get_node(_PAIRS).read()
-        if content["format"] != FORMAT or len(pairs) != content["n_pairs"] or pairs.dtype != _pair_dtype():
-            raise ValueError(f"{len(pairs)} pairs of {content['n_pairs']}, {content['format']}")
+            files = {int(tel_id): runs for tel_id, runs in content["files"].items()}
+            unmatched = {tel_id: h5file.get_node(_unmatched_path(tel_id)).read() for tel_id in files}
+        _check_counts(pairs, unmatched, content)
     except (OSError, tables.HDF5ExtError, tables.NodeError, ValueError, KeyError, TypeError) as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise InputError(f"{path} is no file of coincidences ({reason}); delete it and run again") from error
-    files = {int(tel_id): runs for tel_id, runs in content["files"].items()}
-    return Coincidences(pairs, files, content["info"])
+    return Coincidences(pairs, unmatched, files, content["info"])
+
+
+def _check_counts(
+    pairs: NDArray[Any], unmatched: Mapping[int, NDArray[Any]], content: Mapping[str, Any]
+) -> None:
+    """Check that every event is in a pair or has a reason."""
+    if len(pairs) != content["n_pairs"] or pairs.dtype != _dtype(PAIR_COLUMNS):
+        raise ValueError(f"{len(pairs)} pairs of {content['n_pairs']}")
+    for tel_id, table in unmatched.items():
+        n_events = content["info"]["counts"][f"n_events_{tel_id}"]
+        if len(pairs) + len(table) != n_events or table.dtype != _dtype(UNMATCHED_COLUMNS):
+            raise ValueError(f"{len(pairs) + len(table)} of {n_events} events of telescope {tel_id}")

@@ -224,6 +224,7 @@ def _info(
         "n_events_written": n_events,
         "n_telescope_events": {str(tel_id): n_events for tel_id in TEL_IDS},
         "counts": counts,
+        "unmatched_because": coincidences.run(TEL_IDS[0], obs_id)["unmatched_because"],
         "reason": "" if n_events else _why_empty(counts, live),
         "live_time": live.to_dict(),
         "nsb_mhz": {

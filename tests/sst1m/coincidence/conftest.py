@@ -182,6 +182,7 @@ def toy_events() -> Callable[..., ToyEvents]:
         seconds: float = 60.0,
         *,
         offset_ns: int = 0,
+        drift_ns_per_s: float = 0.0,
         jitter_ns: float = 30.0,
         step_ns: int = 1,
         seed: int = 1,
@@ -199,7 +200,9 @@ def toy_events() -> Callable[..., ToyEvents]:
             order = np.argsort(time)
             time, tag = time[order], tag[order]
             alive = np.diff(time, prepend=-(10**9)) >= 5000
-            time = time[alive] + START_NS + telescope * offset_ns
+            time = time[alive]
+            drift = np.rint(drift_ns_per_s * time / 1e9).astype(np.int64)
+            time = time + START_NS + telescope * (offset_ns + drift)
             times.append(time // step_ns * step_ns)
             tags.append(tag[alive])
         return ToyEvents((times[0], times[1]), (tags[0], tags[1]))

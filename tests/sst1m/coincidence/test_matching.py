@@ -14,6 +14,7 @@ from sst1m.coincidence.matching import TimeWindow, Triggers, match_by_number, ma
 WHITE_RABBIT = TimeWindow(10_000, ClockSearch(-10_000, 10_000, 200), drifting=False)
 SLIDING = TimeWindow(1_000_000, ClockSearch(-10_000_000, 10_000_000, 20_000), drifting=True)
 EVERYWHERE = np.ones((1, 1), dtype=bool)
+START_NS = 1_709_576_137_000_000_000
 
 
 def triggers(time_ns, number=None):
@@ -55,8 +56,8 @@ TIMES = st.lists(st.integers(0, 300), max_size=25).map(sorted)
 def test_the_assignment_is_that_of_brute_force(first, second, limit):
     a, b = np.array(first, dtype=np.int64), np.array(second, dtype=np.int64)
     i, j = close_pairs(*partner_ranges(a, b, -limit, limit))
-    i, j = assign_one_to_one(i, j, b[j] - a[i])
-    assert list(zip(i.tolist(), j.tolist(), strict=True)) == brute_force(first, second, limit)
+    chosen = assign_one_to_one(i, j, b[j] - a[i])
+    assert list(zip(i[chosen].tolist(), j[chosen].tolist(), strict=True)) == brute_force(first, second, limit)
 
 
 @settings(max_examples=100, deadline=None)
@@ -82,36 +83,84 @@ def test_equal_numbers_are_paired_within_a_second_as_by_brute_force(first, secon
     assert sorted(zip(matches.first.tolist(), matches.second.tolist(), strict=True)) == sorted(expected)
 
 
-@pytest.mark.parametrize("rate_hz", [80.0, 200.0, 300.0])
+#: Triggers of a telescope [Hz] and the part of them that both have: DL1 of today, and two trigger settings.
+RATES = [(80.0, 0.4), (250.0, 0.25), (500.0, 0.25)]
+#: Up to which jitter of each clock [ns] no more than 3 % of the pairs are wrong: a table in docs/night.md.
+LIMITS = [
+    (80.0, 0.4, 10_000),
+    (250.0, 0.25, 5000),
+    (500.0, 0.3, 3500),
+    (500.0, 0.25, 2500),
+    (500.0, 0.2, 2000),
+]
+
+
+@pytest.mark.parametrize(("rate_hz", "common"), RATES)
 @pytest.mark.parametrize("seed", [1, 2])
-def test_white_rabbit_finds_all_and_next_to_nothing_false(toy_events, rate_hz, seed):
-    events = toy_events(rate_hz, seed=seed)
+def test_white_rabbit_finds_all_and_next_to_nothing_false(toy_events, rate_hz, common, seed):
+    events = toy_events(rate_hz, common, seconds=240.0, seed=seed)
     matches = by_time(*events.time_ns, WHITE_RABBIT)
     found, wrong = score(events, matches)
     assert found >= 0.995
     assert wrong <= 0.001
-    assert matches.n_accidental < 3
+    assert matches.n_accidental < 0.001 * len(matches) + 1
 
 
-@pytest.mark.parametrize("rate_hz", [80.0, 200.0, 300.0])
-@pytest.mark.parametrize("offset_ns", [0, 1_234_567, -7_654_321])
-def test_sliding_window_on_microsecond_times(toy_events, rate_hz, offset_ns):
+@pytest.mark.parametrize(("rate_hz", "common"), RATES)
+@pytest.mark.parametrize(("offset_ns", "drift"), [(0, 0.0), (1_234_567, 1000.0), (-7_654_321, -10_000.0)])
+def test_sliding_window_on_microsecond_times(toy_events, rate_hz, common, offset_ns, drift):
     """Today's search finds 84 % with 9 % false at 83 Hz, and an offset that is 640 us wrong."""
-    events = toy_events(rate_hz, offset_ns=offset_ns, jitter_ns=1000, step_ns=1000)
+    events = toy_events(
+        rate_hz, common, offset_ns=offset_ns, drift_ns_per_s=drift, jitter_ns=1000, step_ns=1000
+    )
     matches = by_time(*events.time_ns, SLIDING)
     found, wrong = score(events, matches)
     assert found >= 0.95
     assert wrong <= 0.03
     assert len(matches.offsets) == 7
     for offset in matches.offsets:
-        assert offset.offset_ns == pytest.approx(offset_ns, abs=10_000)
+        middle = (offset.start_ns + offset.stop_ns) // 2
+        truth = offset_ns + drift * (middle - START_NS) / 1e9
+        assert offset.offset_ns == pytest.approx(truth, abs=10_000)
+    # for every single pair, not only in the middle of ten seconds
+    truth = offset_ns + drift * (events.time_ns[0][matches.first] - START_NS) / 1e9
+    assert np.abs(matches.clock_ns - truth).max() < 10_000
 
 
-def test_expected_accidental_pairs_are_those_that_are_there(toy_events):
-    events = toy_events(300.0, jitter_ns=3000, step_ns=1000)
+@pytest.mark.parametrize(("jitter_ns", "step_ns"), [(30, 1000), (300, 1000), (30, 1)])
+def test_clocks_better_than_their_step_lose_little(toy_events, jitter_ns, step_ns):
+    """Then most differences are zero, and others one whole step."""
+    events = toy_events(500.0, 0.2, jitter_ns=jitter_ns, step_ns=step_ns)
+    found, wrong = score(events, by_time(*events.time_ns, SLIDING))
+    assert found >= 0.95
+    assert wrong <= 0.01
+
+
+@pytest.mark.parametrize(("rate_hz", "common", "jitter_ns"), LIMITS)
+def test_how_bad_clocks_may_be(toy_events, rate_hz, common, jitter_ns):
+    """Up to these limits pairs are as pure as they must be; far beyond them few are, and it is said."""
+    events = toy_events(rate_hz, common, jitter_ns=jitter_ns, step_ns=1000, drift_ns_per_s=1000.0)
+    found, wrong = score(events, by_time(*events.time_ns, SLIDING))
+    assert found >= 0.95
+    assert wrong <= 0.03
+    events = toy_events(rate_hz, common, jitter_ns=4 * jitter_ns, step_ns=1000, drift_ns_per_s=1000.0)
     matches = by_time(*events.time_ns, SLIDING)
     _, wrong = score(events, matches)
-    assert matches.n_accidental == pytest.approx(wrong * len(matches), abs=5 * np.sqrt(matches.n_accidental))
+    assert wrong > 0.03 or rate_hz < 100
+    n_wrong = wrong * len(matches)
+    assert matches.n_accidental == pytest.approx(n_wrong, abs=4 * np.sqrt(n_wrong) + 0.1 * n_wrong)
+
+
+@pytest.mark.parametrize(("rate_hz", "common"), RATES)
+@pytest.mark.parametrize("jitter_ns", [1000, 3000])
+def test_expected_accidental_pairs_are_those_that_are_there(toy_events, rate_hz, common, jitter_ns):
+    events = toy_events(rate_hz, common, seconds=120.0, jitter_ns=jitter_ns, step_ns=1000)
+    matches = by_time(*events.time_ns, SLIDING)
+    _, wrong = score(events, matches)
+    n_wrong = wrong * len(matches)
+    assert matches.n_accidental == pytest.approx(
+        n_wrong, abs=4 * np.sqrt(matches.n_accidental) + 0.1 * n_wrong
+    )
 
 
 def test_unrelated_events_are_not_paired(toy_events):
@@ -147,23 +196,14 @@ def test_a_jump_by_milliseconds_is_followed_by_the_sliding_window(toy_events):
     assert found[-1].offset_ns == pytest.approx(3_000_000, abs=10_000)
 
 
-def test_a_clock_that_drifts_is_followed(toy_events):
-    """1 us per s is a poor quartz."""
-    events = toy_events(seconds=120.0, seed=6)
-    second = events.time_ns[1] + (events.time_ns[1] - events.time_ns[1][0]) // 1_000_000
-    matches = by_time(events.time_ns[0], second, SLIDING)
-    found, wrong = score(events, matches)
-    assert (found, wrong) == (pytest.approx(1, abs=0.05), pytest.approx(0, abs=0.03))
-
-
 def test_clocks_that_stand_still_pair_nothing():
-    still = np.full(CROWD + 5, 1_709_576_137_000_000_000)
+    still = np.full(CROWD + 5, START_NS)
     assert len(by_time(still, still, WHITE_RABBIT)) == 0
     assert len(by_time(np.zeros(3), np.zeros(3), WHITE_RABBIT)) == 0
 
 
 def test_small_samples_are_matched_too():
-    first = 1_709_576_137_000_000_000 + np.array([0, 10, 20, 30]) * 10_000_000
+    first = START_NS + np.array([0, 10, 20, 30]) * 10_000_000
     second = first[1:3] + np.array([120, -90])
     matches = by_time(first, second, WHITE_RABBIT)
     assert matches.first.tolist() == [1, 2]
