@@ -11,11 +11,13 @@ import luigi
 import luigi.task
 from luigi.configuration import get_config
 from luigi.parameter import ParameterVisibility
+from luigi.task_register import Register
 
 __all__ = ["quick_luigi"]
 
 _depth: list[int] = []
 _REPLACED = ("get_params", "get_param_values", "to_str_params", "_warn_on_wrong_param_types")
+_INSTANCES = "_Register__instance_cache"
 _SUMMARISED = luigi.task.TASK_ID_INCLUDE_PARAMS
 
 
@@ -26,8 +28,10 @@ def quick_luigi() -> Iterator[None]:
 
     The parameters of a class are declared in it and cannot change, but luigi finds them four times per task
     by ``dir()``; it reads the values of each task twice, checks their types each time, and builds an encoder
-    for each id. All this is done once here, with the same results. Cyclic garbage is not searched for: tasks
-    are kept anyway, and each search goes through all of them. What is changed is put back at the end.
+    for each id. All this is done once here, with the same results. Its table of all tasks ever made, whose
+    keys take as much memory as the tasks, is not kept: a graph knows its tasks by their ids. Cyclic garbage is
+    not searched for: tasks are kept anyway, and each search goes through all of them. What is changed is put
+    back at the end.
     """
     if _depth:
         yield
@@ -40,6 +44,8 @@ def quick_luigi() -> Iterator[None]:
     luigi.Task.to_str_params = _quick_text()
     luigi.Task._warn_on_wrong_param_types = _once_per_class(before["_warn_on_wrong_param_types"])
     luigi.task.task_id_str = _quick_id
+    instances = getattr(Register, _INSTANCES)
+    Register.disable_instance_cache()
     collected = gc.isenabled()
     gc.disable()
     try:
@@ -48,6 +54,7 @@ def quick_luigi() -> Iterator[None]:
         for name, method in before.items():
             setattr(luigi.Task, name, method)
         luigi.task.task_id_str = original_id
+        setattr(Register, _INSTANCES, instances)
         if collected:
             gc.enable()
         _depth.clear()

@@ -18,6 +18,9 @@ __all__ = ["STATES", "Row", "Status", "read_status"]
 #: States of a task, in the order of the columns.
 STATES = ("done", "running", "queued", "planned", "blocked", "failed", "quarantined", "open")
 
+#: What is needed of a task's line in a manifest; there may be very many.
+_KEPT = ("id", "family", "stage", "by", "seconds")
+
 SCHEMA = "sst1m-submit-status/1"
 
 
@@ -172,9 +175,9 @@ def _tasks(campaign: Campaign) -> dict[str, dict[str, Any]]:
     tasks: dict[str, dict[str, Any]] = {}
     for known in rounds_of(campaign):
         for record in known.arrays():
-            tasks.update((item["id"], item) for _, item in record.items())
-    for item in tasks.values():
-        item["there"] = bool(item["outputs"]) and all(listing.has(path) for path in item["outputs"])
+            for _, item in record.items():
+                there = bool(item["outputs"]) and all(listing.has(path) for path in item["outputs"])
+                tasks[item["id"]] = {key: item.get(key) for key in _KEPT} | {"there": there}
     return tasks
 
 
