@@ -206,11 +206,14 @@ def follow_offsets(
     them pull it towards the line before, less and less.
     """
     place = np.searchsorted([offset.start_ns for offset in offsets], time_ns, side="right") - 1
+    order = np.argsort(place, kind="stable")
+    edges = np.searchsorted(place[order], np.arange(len(offsets) + 1)).tolist()
+    rows = [order[start:stop] for start, stop in zip(edges[:-1], edges[1:], strict=True)]
     return [
-        _followed(offset, time_ns[place == number], residual_ns[place == number], half_width_ns / 2)
+        _followed(offset, time_ns[own], residual_ns[own], half_width_ns / 2)
         if offset.offset_ns is not None
         else offset
-        for number, offset in enumerate(offsets)
+        for offset, own in zip(offsets, rows, strict=True)
     ]
 
 
