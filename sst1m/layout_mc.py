@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from sst1m.events import TelescopeSetup
 
 __all__ = [
+    "EVENT_CLASSES",
     "MC_SETUPS",
     "PARTICLES",
     "ROLES",
@@ -24,6 +25,7 @@ __all__ = [
     "data_setup",
     "gammaness_tag_problem",
     "irf_path",
+    "mc_setup",
     "parse_irf_path",
     "production_name_problem",
 ]
@@ -40,12 +42,18 @@ ROLES: tuple[Role, ...] = get_args(Role)
 #: Set-ups of simulations, where the telescopes are numbered 1 and 2.
 MC_SETUPS: tuple["TelescopeSetup", ...] = ("tel_001", "tel_002", "stereo")
 #: Set-ups of data by those of simulations: instrument responses bear the names of data.
-_DATA_SETUPS: dict[str, "TelescopeSetup"] = {"tel_001": "tel_021", "tel_002": "tel_022", "stereo": "stereo"}
+_DATA_SETUPS: dict["TelescopeSetup", "TelescopeSetup"] = {
+    "tel_001": "tel_021",
+    "tel_002": "tel_022",
+    "stereo": "stereo",
+}
 
 ENERGY_DEPENDENT = "energydep"
+#: Classes of events by the quality of their direction, the best first; 0 is none of them.
+EVENT_CLASSES = (1, 2, 3, 4)
 
 _PRODUCTION = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}", re.ASCII)
-_TAG = re.compile(rf"[01]\.[0-9]{{1,4}}|{ENERGY_DEPENDENT}", re.ASCII)
+_TAG = re.compile(rf"(?:[01]\.[0-9]{{1,4}}|{ENERGY_DEPENDENT})(?:_ec[1-4])?", re.ASCII)
 _VERSION = re.compile(r"[0-9]{1,3}_[0-9]{1,3}", re.ASCII)
 _NODE = r"ze[0-9.]+_az[0-9.]+_nsb[0-9.]+"
 _SHARD = re.compile(rf"({'|'.join(PARTICLES)})_({_NODE})_({'|'.join(ROLES)})_([0-9]{{6,}})_dl1\.h5", re.ASCII)
@@ -62,12 +70,20 @@ def gammaness_tag_problem(tag: str) -> str:
     """Say why a text is no tag of a gammaness cut; empty if it is one."""
     if _TAG.fullmatch(tag):
         return ""
-    return f"a tag is the value of the global cut, like 0.75, or {ENERGY_DEPENDENT!r}"
+    return (
+        f"a tag is the value of the global cut, like 0.75, or {ENERGY_DEPENDENT!r}; "
+        "that of one event class ends like 0.75_ec1"
+    )
 
 
 def data_setup(setup: "TelescopeSetup") -> "TelescopeSetup":
     """Return a set-up by its name for data: telescope 1 of simulations is telescope 21."""
     return _DATA_SETUPS.get(setup, setup)
+
+
+def mc_setup(setup: "TelescopeSetup") -> "TelescopeSetup":
+    """Return a set-up by its name for simulations: telescope 21 of data is telescope 1."""
+    return next((mc for mc, data in _DATA_SETUPS.items() if data == setup), setup)
 
 
 @dataclass(frozen=True, order=True)
@@ -229,7 +245,7 @@ def irf_path(irf_dir: Path, setup: "TelescopeSetup", version: str, node: Node, t
     node : Node
         What it was made for; a bin of the tree is a node and a tag.
     tag : str
-        Value of the global gammaness cut, or ``energydep``.
+        Value of the global gammaness cut, or ``energydep``; ends with ``_ec1`` for events of class 1.
 
     Raises
     ------

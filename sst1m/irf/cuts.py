@@ -1,7 +1,7 @@
 """Gammaness cuts: one for all events, or one for each bin of reconstructed energy."""
 
 import operator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, Self
 
@@ -14,6 +14,7 @@ from pyirf.cuts import evaluate_binned_cut
 from ..config import AnalysisConfig
 from ..errors import InputError, ModelMismatchError
 from ..io.astropy_tables import read_table, write_tables
+from ..layout_mc import EVENT_CLASSES
 
 __all__ = ["ENERGY_DEPENDENT", "CutMethod", "GammanessCuts"]
 
@@ -44,12 +45,15 @@ class GammanessCuts:
         Columns ``low``, ``high``, ``center`` [TeV] and ``cut``; rows rise without gaps.
     efficiency : float or None
         Fraction of gammas that an efficiency cut keeps; None where it is not known.
+    event_class : int or None
+        Only events of this class pass (1 to 4, see `sst1m.irf.event_classes`); None for all events.
     """
 
     method: CutMethod
     value: float | None = None
     table: QTable | None = None
     efficiency: float | None = None
+    event_class: int | None = None
 
     def __post_init__(self) -> None:
         if (self.method == "global") != (self.table is None) or (self.table is None) == (self.value is None):
@@ -59,6 +63,8 @@ class GammanessCuts:
             )
         if self.table is not None:
             _check_table(self.table)
+        if self.event_class is not None and self.event_class not in EVENT_CLASSES:
+            raise InputError(f"there is no event class {self.event_class}; there are {EVENT_CLASSES}")
 
     @classmethod
     def from_config(cls, config: AnalysisConfig) -> Self:
@@ -112,8 +118,9 @@ class GammanessCuts:
 
     @property
     def tag(self) -> str:
-        """What names of responses carry: the number as Python prints it, or ``energydep``."""
-        return ENERGY_DEPENDENT if self.value is None else str(self.value)
+        """What names of responses carry: the number as Python prints it, or ``energydep``, and the class."""
+        cut = ENERGY_DEPENDENT if self.value is None else str(self.value)
+        return cut if self.event_class is None else f"{cut}_ec{self.event_class}"
 
     @property
     def energy_edges(self) -> u.Quantity | None:
@@ -122,9 +129,15 @@ class GammanessCuts:
             return None
         return np.append(self.table["low"], self.table["high"][-1])
 
-    def passes(self, reco_energy_tev: ArrayLike, gammaness: ArrayLike) -> NDArray[np.bool_]:
+    def of_class(self, event_class: int | None) -> Self:
+        """Return the same cut for events of one class only; for all events where it is None."""
+        return replace(self, event_class=event_class)
+
+    def passes(
+        self, reco_energy_tev: ArrayLike, gammaness: ArrayLike, event_type: ArrayLike | None = None
+    ) -> NDArray[np.bool_]:
         """
-        Return which events are gamma-like; events without a number never are.
+        Return which events are gamma-like, and of the class; events without a number never are.
 
         Parameters
         ----------
@@ -132,7 +145,24 @@ class GammanessCuts:
             Reconstructed energies [TeV].
         gammaness : array-like, shape=(n_events,)
             From 0 (hadron) to 1 (gamma).
+        event_type : array-like, shape=(n_events,), optional
+            Classes of the events, which a cut on the class needs.
+
+        Raises
+        ------
+        InputError
+            The events have no classes and the cut asks for one.
         """
+        kept = self._gamma_like(reco_energy_tev, gammaness)
+        if self.event_class is None:
+            return kept
+        if event_type is None:
+            raise InputError(
+                "the events have no classes (column event_type); classify them with event-classes"
+            )
+        return kept & (np.asarray(event_type) == self.event_class)
+
+    def _gamma_like(self, reco_energy_tev: ArrayLike, gammaness: ArrayLike) -> NDArray[np.bool_]:
         score = np.asarray(gammaness, dtype=np.float64)
         if self.table is None:
             return score > self.value
@@ -160,15 +190,16 @@ class GammanessCuts:
     def _kind(self) -> tuple[object, ...]:
         edges = self.energy_edges
         bins = None if edges is None else tuple(f"{edge:.6g}" for edge in edges.to_value(u.TeV))
-        return self.method, self.value, self.efficiency, bins
+        return self.method, self.value, self.efficiency, bins, self.event_class
 
 
 def _spoken(kind: tuple[object, ...]) -> str:
-    method, value, efficiency, bins = kind
+    method, value, efficiency, bins, event_class = kind
+    of_class = "" if event_class is None else f", events of class {event_class}"
     if bins is None:
-        return f"{method} {value}"
+        return f"{method} {value}{of_class}"
     kept = "" if efficiency is None else f" {efficiency}"
-    return f"{method}{kept} in {len(bins) - 1} bins {bins[0]} to {bins[-1]} TeV"
+    return f"{method}{kept}{of_class} in {len(bins) - 1} bins {bins[0]} to {bins[-1]} TeV"
 
 
 def _with_energies(table: QTable) -> QTable:

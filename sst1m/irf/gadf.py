@@ -24,7 +24,7 @@ from ..events import SETUPS
 from ..nodes import Node
 from ..provenance import utc_now
 from .bins import IrfBins
-from .cuts import ENERGY_DEPENDENT, GammanessCuts
+from .cuts import GammanessCuts
 from .responses import BACKGROUND_UNIT, MAKING_CARDS, IrfSet, energy_threshold
 
 __all__ = ["COMPONENTS", "component_hdus", "cut_hdu", "read_irfs", "write_irfs"]
@@ -101,6 +101,8 @@ def _cards(irf: IrfSet) -> Cards:
         cards["GHCUT"] = (cuts.value, "gammaness above is gamma-like")
     if cuts.efficiency is not None:
         cards["GHEFF"] = (cuts.efficiency, "fraction of gammas that the cut keeps")
+    if cuts.event_class is not None:
+        cards["EVCLASS"] = (cuts.event_class, "only events of this class, 1 the best")
     if irf.rad_max_deg is not None:
         cards["RAD_MAX"] = (irf.rad_max_deg, "[deg] radius of the direction cut")
     return {**cards, **{name: (value, MAKING_CARDS[name]) for name, value in irf.making.items()}}
@@ -210,6 +212,8 @@ def _values(table: fits.FITS_rec, column: str) -> NDArray[np.float64]:
 
 def _cuts_of(hdus: fits.HDUList) -> GammanessCuts:
     header = hdus[0].header
-    if header["GHTAG"] != ENERGY_DEPENDENT:
-        return GammanessCuts("global", value=float(header["GHCUT"]))
-    return GammanessCuts(header["GHMETH"], table=QTable.read(hdus[_CUTS]), efficiency=header.get("GHEFF"))
+    event_class = header.get("EVCLASS")
+    if header["GHMETH"] == "global":
+        return GammanessCuts("global", value=float(header["GHCUT"]), event_class=event_class)
+    table, efficiency = QTable.read(hdus[_CUTS]), header.get("GHEFF")
+    return GammanessCuts(header["GHMETH"], table=table, efficiency=efficiency, event_class=event_class)

@@ -30,6 +30,7 @@ from .samples import (
     WEIGHTED_TIME,
     Sample,
     check_same_models,
+    class_fingerprint,
     model_fingerprint,
     sample_of,
     simulator,
@@ -148,21 +149,29 @@ def build_irfs(
     """
     factor = config.analysis.true_energy_scaling_factor if scale_true_energies else 1.0
     events = {"gammas": gamma, "protons": proton} | ({"electrons": electron} if electron is not None else {})
-    check_same_models(events)
+    origin = _origin(events, cuts, config) | {"ESCALE": factor}
     prepare = partial(sample_of, cuts=cuts, config=config, node=node, setup=setup, energy_factor=factor)
     samples = {kind: prepare(kind, one) for kind, one in events.items()}
+    bins = IrfBins.from_config(config, samples["gammas"].thrown, point_like, energy_range_tev)
     radius = None if point_like is None else config.analysis.global_theta_cut
     if radius is not None:
         samples["gammas"] = samples["gammas"].within(radius)
+    _check_gammas(samples["gammas"], bins, point_like)
+    return _response(samples, bins, radius, cuts=cuts, node=node, setup=data_setup(setup), making=origin)
+
+
+def _response(
+    samples: Mapping[str, Sample],
+    bins: IrfBins,
+    radius: float | None,
+    *,
+    cuts: GammanessCuts,
+    node: Node,
+    setup: str,
+    making: Mapping[str, object],
+) -> IrfSet:
+    """Return the components; a radius [deg] of the direction cut makes the response a point-like one."""
     gammas = samples["gammas"]
-    bins = IrfBins.from_config(config, gammas.thrown, point_like, energy_range_tev)
-    _check_gammas(gammas, bins, point_like)
-    making = {
-        "ANALYSIS": config.fingerprint(),
-        "MODELS": model_fingerprint(events.values()),
-        "SIMULATR": simulator(gamma),
-        "ESCALE": factor,
-    }
     irf = IrfSet(
         effective_area=_effective_area(gammas, bins),
         energy_dispersion=_dispersion(gammas, bins),
@@ -171,12 +180,27 @@ def build_irfs(
         bins=bins,
         cuts=cuts,
         node=node,
-        setup=data_setup(setup),
-        making=making | _making(samples, bins),
+        setup=setup,
+        making={**making, **_making(samples, bins)},
         rad_max_deg=radius,
     )
     irf.check(f"response of {node}, {setup}")
     return irf
+
+
+def _origin(
+    events: Mapping[str, ReconstructedEvents], cuts: GammanessCuts, config: McConfig
+) -> dict[str, object]:
+    """Return what all events of a response must have in common."""
+    check_same_models(events)
+    origin: dict[str, object] = {
+        "ANALYSIS": config.fingerprint(),
+        "MODELS": model_fingerprint(events.values()),
+        "SIMULATR": simulator(events["gammas"]),
+    }
+    if cuts.event_class is not None:
+        origin["CLASSES"] = class_fingerprint(events)
+    return origin
 
 
 def _check_gammas(gammas: Sample, bins: IrfBins, point_like: float | None) -> None:

@@ -21,6 +21,7 @@ MAKING_CARDS = {
     "SIMULATR": "what simulated the showers",
     "ANALYSIS": "",  # of the configuration; a checksum leaves no room for a comment
     "MODELS": "",  # of the configuration that the forests were trained with
+    "CLASSES": "",  # of the edges of event classes and their forest
     "EMIN": "[TeV] thrown gammas",
     "EMAX": "[TeV] thrown gammas",
     "SPINDEX": "of the thrown gammas",

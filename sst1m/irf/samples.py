@@ -11,7 +11,7 @@ from astropy.coordinates import angular_separation
 from astropy.table import QTable
 
 from ..config import McConfig
-from ..errors import ModelMismatchError
+from ..errors import InputError, ModelMismatchError
 from ..events import ReconstructedEvents, TelescopeSetup
 from ..layout_mc import data_setup
 from ..nodes import Node
@@ -22,7 +22,15 @@ from .cuts import GammanessCuts
 from .spectra import ELECTRON_SPECTRUM, PROTON_SPECTRUM, spectrum_named
 from .weights import above_energy, event_weights, pointing_offset, thrown_showers, true_distance
 
-__all__ = ["WEIGHTED_TIME", "Sample", "check_same_models", "model_fingerprint", "sample_of", "simulator"]
+__all__ = [
+    "WEIGHTED_TIME",
+    "Sample",
+    "check_same_models",
+    "class_fingerprint",
+    "model_fingerprint",
+    "sample_of",
+    "simulator",
+]
 
 #: A node and the conditions of its events may differ by rounding in the names of nodes.
 _POINTING_TOLERANCE_DEG = 1.0
@@ -99,7 +107,8 @@ def sample_of(
     events = events.select(select_events(events, config).mask)
     events = _scaled(above_energy(events, _least_energy_tev(kind, config)), energy_factor)
     energy = u.Quantity(events.table["reco_energy"], u.TeV)
-    chosen = cuts.passes(energy.value, events.table["gammaness"]) & np.isfinite(energy.value)
+    classes = events.table["event_type"] if "event_type" in events.table.colnames else None
+    chosen = cuts.passes(energy.value, events.table["gammaness"], classes) & np.isfinite(energy.value)
     events = events.select(chosen & np.isfinite(pointing_offset(events, "reco").value))
     table = QTable({name: u.Quantity(events.table[name], u.TeV) for name in ("true_energy", "reco_energy")})
     for prefix in ("true", "reco"):
@@ -190,6 +199,31 @@ def model_fingerprint(samples: Iterable[ReconstructedEvents]) -> str:
     if len(found) > 1:
         return hashlib.sha256("".join(sorted(found)).encode()).hexdigest()
     return found.pop() if found else "unknown"
+
+
+def _classes(events: ReconstructedEvents) -> str:
+    return str((events.info.get("event_classes") or {}).get("fingerprint", ""))
+
+
+def class_fingerprint(samples: Mapping[str, ReconstructedEvents]) -> str:
+    """
+    Return what tells the event classes of samples from others.
+
+    Raises
+    ------
+    InputError
+        A sample has no classes.
+    ModelMismatchError
+        Samples were divided by different edges.
+    """
+    found = {kind: _classes(events) for kind, events in samples.items()}
+    if lacking := [kind for kind, fingerprint in found.items() if not fingerprint]:
+        raise InputError(f"the {' and '.join(lacking)} have no event classes; make them with event-classes")
+    if len(set(found.values())) > 1:
+        raise ModelMismatchError(
+            f"{', '.join(found)} were divided into event classes by different edges; classify all by the same"
+        )
+    return next(iter(found.values()))
 
 
 def simulator(events: ReconstructedEvents) -> str:

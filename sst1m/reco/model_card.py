@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,17 @@ from numpy.typing import NDArray
 from ..errors import InputError, ModelMismatchError
 from ..nodes import Node
 
-__all__ = ["CARD_FORMAT", "ForestCard", "ModelCard", "Probe", "card_name", "library_versions", "model_key"]
+__all__ = [
+    "CARD_FORMAT",
+    "ForestCard",
+    "ModelCard",
+    "Probe",
+    "StoredCard",
+    "card_name",
+    "difference",
+    "library_versions",
+    "model_key",
+]
 
 #: Version of the content of a card.
 CARD_FORMAT = 1
@@ -111,8 +121,78 @@ class ForestCard:
     probe: Probe
 
 
+class StoredCard:
+    """
+    What all cards share: JSON on disk, the versions of the libraries, forests by the stem of their files.
+
+    A subclass is a frozen dataclass with at least ``node``, ``forests`` and ``libraries``.
+    """
+
+    forests: dict[str, ForestCard]
+    libraries: dict[str, str]
+    #: Command that writes the card, for messages.
+    command: ClassVar[str]
+
+    def to_json(self) -> bytes:
+        """Return the content of the file."""
+        return (json.dumps({"format": CARD_FORMAT} | asdict(self), indent=1, default=str) + "\n").encode()
+
+    @classmethod
+    def read(cls, path: Path) -> tuple[Self, str]:
+        """
+        Read a card; also return its sha256.
+
+        Raises
+        ------
+        InputError
+            There is none.
+        ModelMismatchError
+            It is none that this version understands.
+        """
+        try:
+            text = path.read_bytes()
+        except OSError as error:
+            raise InputError(
+                f"{path}: there is no model card ({error.strerror}); forests without one are not used: "
+                f"train them with {cls.command}"
+            ) from None
+        try:
+            return cls._from_dict(json.loads(text)), hashlib.sha256(text).hexdigest()
+        except (ValueError, TypeError, KeyError) as error:
+            reason = " ".join(str(error).split())
+            raise ModelMismatchError(
+                f"{path} is not a model card of this version ({reason}); train again"
+            ) from None
+
+    @classmethod
+    def _from_dict(cls, content: dict[str, Any]) -> Self:
+        if content.pop("format") != CARD_FORMAT:
+            raise ValueError("its format is another one")
+        forests = content.pop("forests")
+        Node.parse(content["node"])
+        return cls(forests={stem: _forest_card(entry) for stem, entry in forests.items()}, **content)
+
+    def check_libraries(self) -> None:
+        """
+        Refuse models that another version of a library made.
+
+        Raises
+        ------
+        ModelMismatchError
+            Naming the library.
+        """
+        here = library_versions()
+        for name in _BINDING:
+            made = self.libraries.get(name, "unknown")
+            if made.split(".")[:2] != here[name].split(".")[:2]:
+                raise ModelMismatchError(
+                    f"the models were trained with {name} {made}, installed is {here[name]}; "
+                    "train again or install that version"
+                )
+
+
 @dataclass(frozen=True)
-class ModelCard:
+class ModelCard(StoredCard):
     """
     All forests of one telescope at one node.
 
@@ -138,6 +218,8 @@ class ModelCard:
         Software, command and time.
     """
 
+    command: ClassVar[str] = "train-rfs"
+
     telescope: int
     stereo: bool
     disp_method: str
@@ -147,45 +229,6 @@ class ModelCard:
     libraries: dict[str, str]
     training: dict[str, Any] = field(default_factory=dict)
     provenance: dict[str, Any] = field(default_factory=dict)
-
-    def to_json(self) -> bytes:
-        """Return the content of the file."""
-        return (json.dumps({"format": CARD_FORMAT} | asdict(self), indent=1, default=str) + "\n").encode()
-
-    @classmethod
-    def read(cls, path: Path) -> tuple[Self, str]:
-        """
-        Read a card; also return its sha256.
-
-        Raises
-        ------
-        InputError
-            There is none.
-        ModelMismatchError
-            It is none that this version understands.
-        """
-        try:
-            text = path.read_bytes()
-        except OSError as error:
-            raise InputError(
-                f"{path}: there is no model card ({error.strerror}); forests without one are not used: "
-                "train them with train-rfs"
-            ) from None
-        try:
-            return cls._from_dict(json.loads(text)), hashlib.sha256(text).hexdigest()
-        except (ValueError, TypeError, KeyError) as error:
-            reason = " ".join(str(error).split())
-            raise ModelMismatchError(
-                f"{path} is not a model card of this version ({reason}); train again"
-            ) from None
-
-    @classmethod
-    def _from_dict(cls, content: dict[str, Any]) -> Self:
-        if content.pop("format") != CARD_FORMAT:
-            raise ValueError("its format is another one")
-        forests = content.pop("forests")
-        Node.parse(content["node"])
-        return cls(forests={stem: _forest_card(entry) for stem, entry in forests.items()}, **content)
 
     def check_telescope(self, telescope: int, *, stereo: bool) -> None:
         """
@@ -202,24 +245,6 @@ class ModelCard:
                 f"these are {kinds[self.stereo]} models of telescope {self.telescope}, wanted are "
                 f"{kinds[stereo]} models of telescope {telescope}; give the directory of those"
             )
-
-    def check_libraries(self) -> None:
-        """
-        Refuse models that another version of a library made.
-
-        Raises
-        ------
-        ModelMismatchError
-            Naming the library.
-        """
-        here = library_versions()
-        for name in _BINDING:
-            made = self.libraries.get(name, "unknown")
-            if made.split(".")[:2] != here[name].split(".")[:2]:
-                raise ModelMismatchError(
-                    f"the models were trained with {name} {made}, installed is {here[name]}; "
-                    "train again or install that version"
-                )
 
     def check_features(self, wanted: Mapping[str, tuple[str, ...]], disp_method: str) -> None:
         """
@@ -251,7 +276,7 @@ class ModelCard:
             if tuple(self.forests[stem].features) != tuple(names):
                 raise ModelMismatchError(
                     f"{stem} of {model_key(self.telescope)} was trained with other features than the "
-                    f"configuration names: {_difference(self.forests[stem].features, names)}; "
+                    f"configuration names: {difference(self.forests[stem].features, names)}; "
                     "use the lists of training or train again"
                 )
 
@@ -260,8 +285,8 @@ def _forest_card(entry: dict[str, Any]) -> ForestCard:
     return ForestCard(**(entry | {"probe": Probe(**entry["probe"])}))
 
 
-def _difference(trained: list[str], wanted: tuple[str, ...]) -> str:
-    """Say in what two lists of features differ."""
+def difference(trained: list[str], wanted: tuple[str, ...]) -> str:
+    """Say in what the features of a forest and those that are wanted differ."""
     only_trained = [name for name in trained if name not in wanted]
     only_wanted = [name for name in wanted if name not in trained]
     parts = []

@@ -23,7 +23,15 @@ from .features import feature_names
 from .forest import FlatForest
 from .model_card import ForestCard, ModelCard, card_name
 
-__all__ = ["ModelSet", "ModelStore", "TelescopeModels", "forget_models", "model_telescope"]
+__all__ = [
+    "ModelSet",
+    "ModelStore",
+    "TelescopeModels",
+    "forget_models",
+    "load_forest",
+    "model_telescope",
+    "require_inside",
+]
 
 _MODEL_TELESCOPES = {1: 1, 2: 2, 21: 1, 22: 2}
 #: Telescopes of nodes that stay in memory; a night needs both telescopes of one or two nodes.
@@ -169,7 +177,7 @@ class ModelStore:
         return ModelSet(node, directory, {t: self._telescope(directory, t) for t in telescopes})
 
     def _telescope(self, directory: Path, telescope: int) -> TelescopeModels:
-        path = self._inside(directory / card_name(telescope))
+        path = require_inside(directory / card_name(telescope), self.model_dir)
         card, sha256 = ModelCard.read(path)
         key = (str(path.resolve()), sha256)
         try:
@@ -179,7 +187,7 @@ class ModelStore:
             raise ModelMismatchError(f"{path}: {error}") from None
         if key not in _CACHE:
             forests = {
-                stem: _load_forest(self._inside(directory / entry.file), entry)
+                stem: load_forest(require_inside(directory / entry.file, self.model_dir), entry)
                 for stem, entry in card.forests.items()
             }
             _CACHE[key] = TelescopeModels(card, sha256, forests)
@@ -188,14 +196,22 @@ class ModelStore:
             _CACHE.popitem(last=False)
         return _CACHE[key]
 
-    def _inside(self, path: Path) -> Path:
-        """Return a path that stays inside the directory of models, all links followed."""
-        if not path.resolve().is_relative_to(self.model_dir.resolve()):
-            raise ModelMismatchError(
-                f"{path} lies outside the directory of models {self.model_dir.resolve()}; model files are "
-                "code, so only those inside are loaded: copy it there if you trust it"
-            )
-        return path
+
+def require_inside(path: Path, directory: Path) -> Path:
+    """
+    Return a path that stays inside a directory of models, all links followed.
+
+    Raises
+    ------
+    ModelMismatchError
+        It leaves the directory.
+    """
+    if not path.resolve().is_relative_to(directory.resolve()):
+        raise ModelMismatchError(
+            f"{path} lies outside the directory of models {directory.resolve()}; model files are "
+            "code, so only those inside are loaded: copy it there if you trust it"
+        )
+    return path
 
 
 _CACHE: OrderedDict[tuple[str, str], TelescopeModels] = OrderedDict()
@@ -206,8 +222,17 @@ def forget_models() -> None:
     _CACHE.clear()
 
 
-def _load_forest(path: Path, entry: ForestCard) -> FlatForest:
-    """Load one forest and compare it with what its card says."""
+def load_forest(path: Path, entry: ForestCard) -> FlatForest:
+    """
+    Load one forest and compare it with what its card says.
+
+    Raises
+    ------
+    InputError
+        The file is missing or unreadable.
+    ModelMismatchError
+        It is not what its card says.
+    """
     try:
         content = path.read_bytes()
     except OSError as error:
