@@ -165,15 +165,16 @@ class Photons:
 
 
 def select_photons(block: Block, cuts: "GammanessCuts") -> Photons:
-    """Apply the last cut, that on gammaness, to the events of a block."""
+    """Apply the last cut, that on gammaness and event class, to the events of a block."""
     tables, by_run = [], {}
     for run in block.runs:
         energy, score = run.events["reco_energy"].to_value(u.TeV), np.asarray(run.events["gammaness"])
-        passes = cuts.passes(energy, score)
+        classes = run.events["event_type"] if "event_type" in run.events.colnames else None
+        passes = cuts.passes(energy, score, classes)
         tables.append(run.events[passes])
         by_run[run.path.name] = run.removed | {f"gammaness {cuts.tag}": int(np.count_nonzero(~passes))}
     filled = [table for table in tables if len(table)] or tables[:1]
-    events = vstack(filled, metadata_conflicts="silent")
+    events = vstack(filled, join_type="inner", metadata_conflicts="silent")
     return Photons(events[np.argsort(np.asarray(events["time_ns"]), kind="stable")], by_run)
 
 

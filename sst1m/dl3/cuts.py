@@ -7,7 +7,7 @@ from typing import Literal
 from sst1m.config import AnalysisConfig
 from sst1m.dl3.names import Dl3Setup
 from sst1m.errors import ModelMismatchError
-from sst1m.irf.cuts import ENERGY_DEPENDENT, GammanessCuts
+from sst1m.irf.cuts import ENERGY_DEPENDENT, GammanessCuts, event_tag
 from sst1m.nodes import Node
 
 __all__ = ["CutTables", "GlobalCut"]
@@ -29,9 +29,9 @@ class GlobalCut:
     cuts: GammanessCuts
 
     @classmethod
-    def from_config(cls, config: AnalysisConfig) -> "GlobalCut":
-        """Return the cut of a configuration."""
-        return cls(GammanessCuts.from_config(config))
+    def from_config(cls, config: AnalysisConfig, event_class: int | None = None) -> "GlobalCut":
+        """Return the cut of a configuration, for all events or for those of one class."""
+        return cls(GammanessCuts.from_config(config).of_class(event_class))
 
     @property
     def tag(self) -> str:
@@ -56,17 +56,20 @@ class CutTables:
         Telescopes.
     method : {"efficiency", "significance"}
         How the cuts were chosen.
+    event_class : int or None
+        Only events of this class pass; None for all.
     """
 
     directory: Path
     setup: Dl3Setup
     method: Literal["efficiency", "significance"] = "efficiency"
+    event_class: int | None = None
     _known: dict[Node, GammanessCuts] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def tag(self) -> str:
         """What names the responses that go with them."""
-        return ENERGY_DEPENDENT
+        return event_tag(ENERGY_DEPENDENT, self.event_class)
 
     def at(self, node: Node) -> GammanessCuts:
         """
@@ -84,5 +87,5 @@ class CutTables:
                     f"{path}: there are no energy-dependent cuts for the node of the models; "
                     "make them for this node, or take the global cut"
                 )
-            self._known[node] = GammanessCuts.read(path)
+            self._known[node] = GammanessCuts.read(path).of_class(self.event_class)
         return self._known[node]

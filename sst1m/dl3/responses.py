@@ -94,8 +94,11 @@ def responses_of(
             "responses"
         )
     known = [_check_node(irfs, node, config, cuts) for node in choice.nodes]
+    _check_classes(block, irfs, choice.irf.cuts)
     cards: Cards = {name: (value, comment) for name, (value, comment) in choice.header.items()}
     cards["GHTAG"] = (choice.irf.cuts.tag, "gammaness cut")
+    if choice.irf.cuts.event_class is not None:
+        cards["EVCLASS"] = (choice.irf.cuts.event_class, "only events of this class, 1 the best")
     cards["IRFCHECK"] = (all(known), "F: their event selection is not known")
     hdus = tuple(_prepared(hdu, block.obs_id) for hdu in choice.hdus)
     return BlockResponses(hdus, cards, choice.irf.cuts)
@@ -120,6 +123,19 @@ def _check_node(irfs: "IrfCatalogue", node: Node, config: "AnalysisConfig", cuts
         return False
     check_same_analysis(config, values, str(path))
     return True
+
+
+def _check_classes(block: Block, irfs: "IrfCatalogue", cuts: "GammanessCuts") -> None:
+    """Refuse events that were divided into classes by other edges than those of the responses."""
+    for run in block.runs:
+        if cuts.event_class is None or not len(run.events) or run.node not in irfs.nodes:
+            continue
+        ours = (run.info.get("event_classes") or {}).get("fingerprint")
+        if ours != irfs.read(run.node).making.get("CLASSES"):
+            raise ModelMismatchError(
+                f"{run.path}: its events were divided into classes by other edges than those of "
+                f"{irfs.path(run.node)}; classify data and simulations by the same edges and forest"
+            )
 
 
 def check_same_analysis(config: "AnalysisConfig", other: Mapping[str, Any], where: str) -> None:

@@ -37,6 +37,8 @@ _COLUMNS = (
     *("obs_id", "event_id", "time_ns", "reco_ra", "reco_dec", "reco_energy", "gammaness"),
     *("reco_alt", "reco_az", "true_alt_tel", "true_az_tel"),
 )
+#: What only events have that were divided into classes.
+_OPTIONAL = ("event_type",)
 _FINITE = ("reco_ra", "reco_dec", "reco_alt", "reco_az", "reco_energy")
 
 
@@ -203,6 +205,6 @@ def _cut(
     for name, passes in steps.items():
         removed[name] = int(np.count_nonzero(kept & ~passes))
         kept = kept & passes
-    chosen = table[list(_COLUMNS)][kept]
+    chosen = table[[*_COLUMNS, *(name for name in _OPTIONAL if name in table.colnames)]][kept]
     chosen["reco_energy"] = energy[kept] * u.TeV
     return chosen[np.argsort(np.asarray(chosen["time_ns"]), kind="stable")], removed

@@ -16,7 +16,7 @@ from ..errors import InputError, ModelMismatchError
 from ..io.astropy_tables import read_table, write_tables
 from ..layout_mc import EVENT_CLASSES
 
-__all__ = ["ENERGY_DEPENDENT", "CutMethod", "GammanessCuts"]
+__all__ = ["ENERGY_DEPENDENT", "CutMethod", "GammanessCuts", "event_tag"]
 
 CutMethod = Literal["global", "efficiency", "significance"]
 
@@ -25,6 +25,11 @@ ENERGY_DEPENDENT = "energydep"
 
 _TABLE = "gammaness_cuts"
 _ENERGIES = ("low", "high", "center")
+
+
+def event_tag(cut: str, event_class: int | None) -> str:
+    """Return what names of responses carry: a gammaness cut, and the class where it is for one only."""
+    return cut if event_class is None else f"{cut}_ec{event_class}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,8 +124,7 @@ class GammanessCuts:
     @property
     def tag(self) -> str:
         """What names of responses carry: the number as Python prints it, or ``energydep``, and the class."""
-        cut = ENERGY_DEPENDENT if self.value is None else str(self.value)
-        return cut if self.event_class is None else f"{cut}_ec{self.event_class}"
+        return event_tag(ENERGY_DEPENDENT if self.value is None else str(self.value), self.event_class)
 
     @property
     def energy_edges(self) -> u.Quantity | None:
