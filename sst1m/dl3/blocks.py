@@ -25,14 +25,16 @@ __all__ = ["Block", "BlockRules", "Photons", "group_runs", "select_photons"]
 @dataclass(frozen=True)
 class BlockRules:
     """
-    When a new photon list begins. A run is never divided.
+    When a new photon list begins.
 
     Parameters
     ----------
     max_pointing_deg : float
-        The pointing has moved farther than this from that of the first run [deg].
+        The pointing has moved farther than this from that of the first run [deg]. A run whose own pointing
+        wanders farther is in no list.
     max_gap_s : float
-        The telescopes paused longer than this between two runs [s]; shorter pauses are gaps of the good time.
+        The telescopes paused longer than this, between two runs or within one [s]; shorter pauses are gaps of
+        the good time.
     max_sec_zenith : float
         1 / cos(zenith) would span more than this: the responses no longer hold for the whole block.
     max_nsb_ratio : float
@@ -64,7 +66,7 @@ class Block:
     @property
     def obs_id(self) -> int:
         """Number of the photon list, after that of its first run."""
-        return dl3_obs_id(self.runs[0].obs_id, self.setup)
+        return dl3_obs_id(self.runs[0].obs_id, self.setup, self.runs[0].part)
 
     @property
     def node(self) -> Node:
@@ -151,7 +153,7 @@ class Photons:
     events : astropy.table.QTable
         In the order of time.
     by_run : dict of str to dict
-        How many events each cut removed, by the name of the file.
+        How many events each cut removed, by `ObservedRun.label`.
     """
 
     events: QTable
@@ -172,7 +174,7 @@ def select_photons(block: Block, cuts: "GammanessCuts") -> Photons:
         classes = run.events["event_type"] if "event_type" in run.events.colnames else None
         passes = cuts.passes(energy, score, classes)
         tables.append(run.events[passes])
-        by_run[run.path.name] = run.removed | {f"gammaness {cuts.tag}": int(np.count_nonzero(~passes))}
+        by_run[run.label] = run.removed | {f"gammaness {cuts.tag}": int(np.count_nonzero(~passes))}
     filled = [table for table in tables if len(table)] or tables[:1]
     events = vstack(filled, join_type="inner", metadata_conflicts="silent")
     return Photons(events[np.argsort(np.asarray(events["time_ns"]), kind="stable")], by_run)
@@ -205,12 +207,12 @@ def group_runs(
     InputError
         Two files are of the same run.
     """
-    runs = sorted(runs, key=lambda run: (run.obs_id, run.path))
+    runs = sorted(runs, key=lambda run: (run.obs_id, run.path, run.part))
     _check_distinct(runs)
-    left_out = {run.path: run.problem for run in runs if run.problem}
+    left_out = {run.path: problem for run in runs if (problem := run.problem or _wandering(run, rules))}
     open_runs: list[ObservedRun] = []
     blocks = []
-    for run in sorted((run for run in runs if not run.problem), key=lambda run: run.good_time.start_ns):
+    for run in sorted((r for r in runs if r.path not in left_out), key=lambda run: run.good_time.start_ns):
         if open_runs and _breaks(open_runs, run, rules):
             blocks.append(Block(tuple(open_runs), setup))
             open_runs = []
@@ -222,11 +224,21 @@ def group_runs(
 
 def _check_distinct(runs: Sequence[ObservedRun]) -> None:
     for first, second in zip(runs, runs[1:], strict=False):
-        if first.obs_id == second.obs_id:
+        if first.obs_id == second.obs_id and first.path != second.path:
             raise InputError(
                 f"{first.path} and {second.path} are both run {first.obs_id}; "
                 "keep one of them, or its events would count twice"
             )
+
+
+def _wandering(run: ObservedRun, rules: BlockRules) -> str:
+    """Say why a run has no pointing that a photon list could tell; empty if it has."""
+    if run.wander_deg <= rules.max_pointing_deg:
+        return ""
+    return (
+        f"at its events the telescope pointed up to {run.wander_deg:.2f} deg away from where the header of "
+        "the run says; correct the pointing and make it again from the raw file on"
+    )
 
 
 def _breaks(block: Sequence[ObservedRun], run: ObservedRun, rules: BlockRules) -> bool:

@@ -152,8 +152,9 @@ def export_dl3(
     if not dl2_files:
         raise InputError(f"{output_dir}: there is no DL2 file to make photon lists of; check the paths")
     started = utc_now()
-    runs = _read_runs(sorted(dl2_files), setup, config, progress)
-    blocks, left_out = group_runs(runs, setup, rules or BlockRules())
+    rules = rules or BlockRules()
+    runs = _read_runs(sorted(dl2_files), setup, config, rules, progress)
+    blocks, left_out = group_runs(runs, setup, rules)
     if not blocks:
         raise DataQualityError(f"{output_dir}: no photon list can be made: {_reasons(left_out)}")
     plans = [_plan(block, output_dir, target, config, cuts, irfs, irf_method) for block in blocks]
@@ -165,13 +166,14 @@ def _read_runs(
     paths: Sequence[Path],
     setup: Dl3Setup,
     config: "AnalysisConfig",
+    rules: BlockRules,
     progress: Callable[[int, int], object] | None,
 ) -> list[ObservedRun]:
     from sst1m.io.dl2 import read_dl2
 
-    runs = []
+    runs: list[ObservedRun] = []
     for number, path in enumerate(paths, start=1):
-        runs.append(observed_run(read_dl2(path), path, setup=setup, config=config))
+        runs += observed_run(read_dl2(path), path, setup=setup, config=config, max_gap_s=rules.max_gap_s)
         if progress is not None:
             progress(number, len(paths))
     return runs
@@ -271,7 +273,11 @@ def _provenance(plan: _Plan, config: "AnalysisConfig", started: str) -> Callable
     def content() -> bytes:
         cards = {keyword: value for keyword, (value, _) in plan.cards.items()}
         by_run = {
-            run.path.name: {"dl2": run.info.get("counts"), "removed": plan.photons.by_run[run.path.name]}
+            run.label: {
+                "dl2": run.info.get("counts"),
+                "n_dl2": run.n_dl2,
+                "removed": plan.photons.by_run[run.label],
+            }
             for run in plan.block.runs
         }
         return provenance_json(

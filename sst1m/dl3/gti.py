@@ -63,6 +63,11 @@ class Intervals:
         inside = self.contains(starts) & other.contains(starts)
         return type(self).of(np.stack([starts[inside], stops[inside]], axis=1))
 
+    def divided(self, max_gap_ns: int) -> list[Self]:
+        """Return the intervals in groups that longer gaps lie between; at least one, maybe empty."""
+        gaps = self.edges[1:, 0] - self.edges[:-1, 1]
+        return [type(self)(part) for part in np.split(self.edges, np.flatnonzero(gaps > max_gap_ns) + 1)]
+
     @property
     def start_ns(self) -> int:
         """Start of the first interval."""

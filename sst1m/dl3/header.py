@@ -90,7 +90,7 @@ def observation_cards(block: Block, target: Source, photons: Photons) -> Cards:
     good_time, track, telescopes = block.good_time, block.track, TELESCOPES[block.setup]
     (ra, dec), (azimuth, altitude) = track.equatorial, track.horizontal
     cards: Cards = {
-        "OBS_ID": (block.obs_id, "date, first run, telescopes (1, 2, 3 = both)"),
+        "OBS_ID": (block.obs_id, "date, run, telescopes (3 both), part if not 1"),
         "OBS_MODE": ("POINTING", ""),
         "OBJECT": (target.name, "target"),
         "RA_OBJ": (target.ra_deg, "[deg]"),

@@ -31,10 +31,15 @@ def mean_direction(
     weight : ndarray, shape=(n_directions,)
         Not all zero.
     """
-    vectors = UnitSphericalRepresentation(lon_deg * u.deg, lat_deg * u.deg).to_cartesian().xyz.value
-    mean = CartesianRepresentation(np.average(vectors, axis=1, weights=weight))
+    mean = CartesianRepresentation(np.average(_unit_vectors(lon_deg, lat_deg), axis=1, weights=weight))
     sphere = mean.represent_as(UnitSphericalRepresentation)
     return float(sphere.lon.wrap_at(360 * u.deg).deg) % 360.0, float(sphere.lat.deg)
+
+
+def _unit_vectors(lon_deg: NDArray[np.float64], lat_deg: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return directions as vectors, shape=(3, n_directions)."""
+    sphere = UnitSphericalRepresentation(lon_deg * u.deg, lat_deg * u.deg)
+    return np.asarray(sphere.to_cartesian().xyz.value, dtype=np.float64)
 
 
 def separation_deg(first: tuple[float, float], second: tuple[float, float]) -> float:
@@ -86,6 +91,23 @@ class PointingTrack:
         order = np.argsort(np.concatenate([part.time_ns for part in parts]), kind="stable")
         names = ("time_ns", "weight_s", "ra_deg", "dec_deg", "az_deg", "alt_deg")
         return cls(*(np.concatenate([getattr(part, name) for part in parts])[order] for name in names))
+
+    def during(self, good_time: Intervals) -> Self:
+        """Return the samples in some good time, whose intervals are among those of the track."""
+        inside = good_time.contains(self.time_ns)
+        names = ("time_ns", "weight_s", "ra_deg", "dec_deg", "az_deg", "alt_deg")
+        return type(self)(*(getattr(self, name)[inside] for name in names))
+
+    def distance_deg(
+        self, time_ns: NDArray[np.int64], azimuth_deg: NDArray[np.float64], altitude_deg: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """Return how far horizontal directions are from the track, straight between its samples [deg]."""
+        seconds = (time_ns - self.time_ns[0]) / 1e9
+        samples = (self.time_ns - self.time_ns[0]) / 1e9
+        axis = [np.interp(seconds, samples, part) for part in _unit_vectors(self.az_deg, self.alt_deg)]
+        axis /= np.linalg.norm(axis, axis=0)
+        chord = np.linalg.norm(axis - _unit_vectors(azimuth_deg, altitude_deg), axis=0)
+        return np.degrees(2 * np.arcsin(np.minimum(chord / 2, 1.0)))
 
     @property
     def equatorial(self) -> tuple[float, float]:

@@ -1,7 +1,7 @@
-"""One run as the export sees it: good time, conditions, and the events that pass the cuts."""
+"""Runs as the export sees them: good time, conditions, and the events that pass the cuts."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -56,7 +56,7 @@ class CutsByNode(Protocol):
 @dataclass(frozen=True, eq=False)
 class ObservedRun:
     """
-    A DL2 file of data.
+    A DL2 file of data, or a part of it between long pauses.
 
     Parameters
     ----------
@@ -64,6 +64,8 @@ class ObservedRun:
         The file.
     obs_id : int
         Digits ``YYYYMMDDNNNN``.
+    part : int
+        1, 2, ... in the order of time.
     good_time : Intervals
         When the telescopes could see showers.
     live : LiveTime
@@ -74,27 +76,36 @@ class ObservedRun:
         Whose models reconstructed the events; None for a run without events whose conditions are not known.
     nsb_mhz : float or None
         Night sky [MHz per pixel], the mean of the telescopes; None if it was not measured.
+    wander_deg : float
+        Largest distance of the optical axis from where the header says that it was [deg].
     info : mapping
         ``/sst1m/info`` of the file.
     events : astropy.table.QTable
         What passes all cuts except that on gammaness, in the order of time.
     n_dl2 : int
-        Events in the file.
+        Events in this part of the file.
     removed : dict of str to int
         How many of them each cut removed; the rest is ``events``.
     """
 
     path: Path
     obs_id: int
+    part: int
     good_time: Intervals
     live: LiveTime
     track: PointingTrack
     node: Node | None
     nsb_mhz: float | None
+    wander_deg: float
     info: Mapping[str, Any]
     events: QTable
     n_dl2: int
     removed: CutFlow
+
+    @property
+    def label(self) -> str:
+        """Name of the file, and which part of it this is."""
+        return self.path.name if self.part == 1 else f"{self.path.name} part {self.part}"
 
     @property
     def problem(self) -> str:
@@ -112,8 +123,13 @@ def track_telescope(setup: Dl3Setup) -> int:
 
 
 def observed_run(
-    events: ReconstructedEvents, path: Path, *, setup: Dl3Setup, config: "AnalysisConfig"
-) -> ObservedRun:
+    events: ReconstructedEvents,
+    path: Path,
+    *,
+    setup: Dl3Setup,
+    config: "AnalysisConfig",
+    max_gap_s: float,
+) -> list[ObservedRun]:
     """
     Apply all cuts but that on gammaness to a DL2 file, and collect the conditions it was taken under.
 
@@ -127,6 +143,13 @@ def observed_run(
         What it must be.
     config : AnalysisConfig
         Whose event selection applies.
+    max_gap_s : float
+        A longer pause divides the run [s].
+
+    Returns
+    -------
+    list of ObservedRun
+        Parts of the run, in the order of time; most runs have one. Each event of the file is in one of them.
 
     Raises
     ------
@@ -140,20 +163,53 @@ def observed_run(
         raise InputError(f"{path}: does not say which models reconstructed it; make it again with dl1-dl2")
     good_time = Intervals.between_triggers(live.intervals_ns)
     pointing = float(_fact(info, "ra_deg", path)), float(_fact(info, "dec_deg", path))
-    kept, removed = _cut(events, config, good_time)
-    return ObservedRun(
+    track = PointingTrack.following(*pointing, track_telescope(setup), good_time)
+    whole = ObservedRun(
         path=path,
         obs_id=int(_fact(info, "obs_id", path)),
+        part=1,
         good_time=good_time,
         live=live,
-        track=PointingTrack.following(*pointing, track_telescope(setup), good_time),
+        track=track,
         node=node,
         nsb_mhz=_night_sky(info.get("nsb_mhz")),
+        wander_deg=_wander_deg(events.table, good_time, track),
         info=info,
-        events=kept,
-        n_dl2=len(events),
-        removed=removed,
+        events=events.table[:0],
+        n_dl2=0,
+        removed={},
     )
+    return list(_parts(whole, events, config, max_gap_s))
+
+
+def _parts(
+    whole: ObservedRun, events: ReconstructedEvents, config: "AnalysisConfig", max_gap_s: float
+) -> Iterator[ObservedRun]:
+    """Divide a run at its long pauses; events in a pause belong to the part before it."""
+    spans = whole.good_time.divided(round(max_gap_s * 1e9))
+    starts = np.array([span.start_ns for span in spans[1:]], dtype=np.int64)
+    part_of = np.searchsorted(starts, np.asarray(events.table["time_ns"]), side="right")
+    for number, span in enumerate(spans):
+        own = events.select(part_of == number) if len(spans) > 1 else events
+        kept, removed = _cut(own, config, span)
+        yield replace(
+            whole,
+            part=number + 1,
+            good_time=span,
+            track=whole.track.during(span),
+            events=kept,
+            n_dl2=len(own),
+            removed=removed,
+        )
+
+
+def _wander_deg(table: QTable, good_time: Intervals, track: PointingTrack) -> float:
+    """Return how far the optical axis was from its track, at most, at the times of events [deg]."""
+    inside = good_time.contains(np.asarray(table["time_ns"]))
+    if not inside.any():
+        return 0.0
+    axis = (u.Quantity(table[name][inside], u.deg).value for name in ("true_az_tel", "true_alt_tel"))
+    return float(track.distance_deg(np.asarray(table["time_ns"])[inside], *axis).max())
 
 
 def _check_kind(events: ReconstructedEvents, path: Path, setup: Dl3Setup) -> None:

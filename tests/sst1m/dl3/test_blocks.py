@@ -14,11 +14,19 @@ def blocks_of(config, new_run, reconstruct, tmp_path):
     """Return a function: run numbers by block."""
 
     def call(*runs, rules: BlockRules | None = None):
+        rules = rules or BlockRules()
         observed = [
-            observed_run(reconstruct(run), tmp_path / f"{run.number}.h5", setup="cs1", config=config)
+            part
             for run in runs
+            for part in observed_run(
+                reconstruct(run),
+                tmp_path / f"{run.number}.h5",
+                setup="cs1",
+                config=config,
+                max_gap_s=rules.max_gap_s,
+            )
         ]
-        blocks, left_out = group_runs(observed, "cs1", rules or BlockRules())
+        blocks, left_out = group_runs(observed, "cs1", rules)
         numbers = [[run.obs_id % 10000 for run in block.runs] for block in blocks]
         return numbers, {path.name: reason for path, reason in left_out.items()}
 
@@ -63,6 +71,35 @@ def test_a_setting_source_begins_a_new_list_where_the_air_mass_has_grown(blocks_
     blocks, _ = blocks_of(*runs)
     assert 3 <= len(blocks) <= 9 and [n for block in blocks for n in block] == list(range(1, 13))
     assert blocks_of(*runs, rules=BlockRules(max_sec_zenith=10))[0] == [list(range(1, 13))]
+
+
+def test_a_long_pause_within_a_run_begins_a_new_list(blocks_of, new_run):
+    """Shorter ones stay gaps, and what follows the pause goes on with the next run."""
+    runs = [
+        new_run(number=1, n_events=161, pauses=((3.0, 5.0), (9.0, 35.0))),
+        new_run(number=2, start_s=60),
+        new_run(number=3, start_s=90),
+    ]
+    assert blocks_of(*runs)[0] == [[1, 2, 3]]
+    assert blocks_of(*runs, rules=BlockRules(max_gap_s=25))[0] == [[1], [1, 2, 3]]
+    assert blocks_of(*runs, rules=BlockRules(max_gap_s=1.5))[0] == [[1], [1], [1], [2], [3]]
+
+
+def test_a_run_whose_pointing_wanders_is_in_no_list(config, new_run, reconstruct, tmp_path):
+    """The header has one pointing; events that were taken at another have no place in the list."""
+    moved = []
+    for away_deg in (0.15, 0.25):
+        events = reconstruct(new_run(n_events=81))
+        altitude = events.table["true_alt_tel"].copy()
+        altitude[40:] += away_deg * altitude.unit
+        events.table["true_alt_tel"] = altitude
+        moved.append(events)
+    for events, left in zip(moved, (False, True), strict=True):
+        parts = observed_run(events, tmp_path / "1.h5", setup="cs1", config=config, max_gap_s=900)
+        blocks, left_out = group_runs(parts, "cs1", BlockRules())
+        assert (len(blocks), len(left_out)) == (0, 1) if left else (1, 0)
+        if left:
+            assert "up to 0.25 deg away from where the header" in left_out[tmp_path / "1.h5"]
 
 
 def test_runs_without_good_time_are_named(blocks_of, new_run):

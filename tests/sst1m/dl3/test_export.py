@@ -9,13 +9,16 @@ import pytest
 from astropy.coordinates import SkyCoord
 from astropy.io import fits
 from astropy.time import Time
+from fits_schema.exceptions import WrongValue
 from gammapy.data import GTI as GammapyGTI
 from gammapy.data import DataStore, EventList, Observation
 from ogadf_schema.events import EVENTS, GTI
 from ogadf_schema.irfs import AEFF_2D, BKG_2D, EDISP_2D, PSF_TABLE
 
+from sst1m.dl3.blocks import BlockRules
 from sst1m.dl3.export import RECORD_NAME
 from sst1m.dl3.index import HDU_INDEX, OBS_INDEX
+from sst1m.dl3.names import dl3_obs_id, is_dl3_name
 from sst1m.errors import DataQualityError, InputError, ModelMismatchError, OutputError
 from sst1m.sources import Source
 from sst1m.times import ns_to_time, ns_to_utc_text
@@ -96,6 +99,44 @@ def test_a_file_is_what_the_standard_asks_for(files, export, tmp_path):
     assert header["RFNODE"] == "ze30_az220_nsb100" and header["CREATOR"].startswith("sst1m ")
 
 
+#: Mandatory in version 0.3 of GADF: how times count and where they were taken, in every table with times.
+TIMES_03 = ("MJDREFI", "MJDREFF", "TIMEUNIT", "TIMESYS", "TIMEREF")
+CLASS_03 = ("HDUCLASS", "HDUDOC", "HDUVERS", "HDUCLAS1")
+EVENTS_03 = (
+    *("OBS_ID", "OBS_MODE", "TSTART", "TSTOP", "ONTIME", "LIVETIME", "DEADC", "RA_PNT", "DEC_PNT"),
+    *("EQUINOX", "RADECSYS", "ORIGIN", "TELESCOP", "INSTRUME", "CREATOR", "GEOLON", "GEOLAT", "ALTITUDE"),
+)
+RESPONSE_03 = ("HDUCLAS2", "HDUCLAS3", "HDUCLAS4")
+
+
+def test_all_that_version_3_of_the_standard_asks_for_is_there(files, export, tmp_path):
+    path = export(files, tmp_path).files[0]
+    with fits.open(path) as hdus:
+        asked = {name: CLASS_03 + TIMES_03 for name in ("EVENTS", "GTI", "POINTING")}
+        asked["EVENTS"] += EVENTS_03
+        asked |= {name: CLASS_03 + RESPONSE_03 for name in SCHEMA if name not in ("EVENTS", "GTI")}
+        for name, keywords in asked.items():
+            assert [key for key in keywords if hdus[name].header.get(key) in (None, "")] == [], name
+        header = hdus["EVENTS"].header
+    assert header["OBS_MODE"] == "POINTING" and header["RADECSYS"] == "ICRS"
+    index = fits.getheader(tmp_path / OBS_INDEX, 1)
+    columns = {index[f"TTYPE{i}"] for i in range(1, index["TFIELDS"] + 1)}
+    assert {"OBS_ID", "OBS_MODE", "RA_PNT", "DEC_PNT", "TSTART", "TSTOP"} <= columns
+
+
+@pytest.mark.filterwarnings("ignore:Unexpected header card")
+@pytest.mark.parametrize(("keyword", "value"), [("HDUVERS", "0.3"), ("TIMEREF", "TOPOCENTER")])
+def test_the_published_schema_refuses_what_version_3_would_say(files, export, tmp_path, keyword, value):
+    """Why the lists say 0.2 and LOCAL; once a schema knows 0.3, this fails, and they can say so."""
+    path = export(files, tmp_path).files[0]
+    with fits.open(path) as hdus:
+        events = hdus["EVENTS"]
+        EVENTS.validate_hdu(events, onerror="raise")
+        events.header[keyword] = value
+        with pytest.raises(WrongValue, match=keyword):
+            EVENTS.validate_hdu(events, onerror="raise")
+
+
 def test_gammapy_reads_everything_from_one_file(files, export, tmp_path):
     path = export(files, tmp_path).files[0]
     observation = Observation.read(path, checksum=True)
@@ -118,6 +159,58 @@ def test_exposure_is_good_time_less_measured_dead_time(crab_runs, files, export,
     assert header["DEADC"] == pytest.approx(0.93) and 0 < header["DEADCERR"] < 0.004
     assert header["TELAPSE"] == pytest.approx(70.0, abs=1e-4)
     assert len(fits.getdata(first, "GTI")) == 3 and len(fits.getdata(second, "GTI")) == 1
+
+
+@pytest.mark.parametrize("setup", ["cs1", "stereo"])
+def test_a_break_within_a_run_divides_its_photon_list(setup, tmp_path, make_dl2, new_run, export):
+    """One raw file with a pause of 20 s of its 60: good time and events fall into two lists, none twice."""
+    tel_setup = {"cs1": "tel_021", "stereo": "stereo"}[setup]
+    run = new_run(number=5, n_events=241, pauses=((4.0, 6.0), (20.0, 40.0)), setup=tel_setup)
+    files = [make_dl2(tmp_path / "dl2", run)]
+    whole = export(files, tmp_path / "whole", setup=setup)
+    assert len(whole.files) == 1 and len(fits.getdata(whole.files[0], "GTI")) == 3
+    divided = export(files, tmp_path / "divided", setup=setup, rules=BlockRules(max_gap_s=15))
+    digit = {"cs1": 1, "stereo": 3}[setup]
+    ids = [int(f"202403040005{digit}"), int(f"202403040005{digit}02")]
+    assert [headers(path)["OBS_ID"] for path in divided.files] == ids
+    assert DataStore.from_dir(tmp_path / "divided").obs_ids.tolist() == ids
+    assert all(is_dl3_name(path.name) for path in divided.files)
+    # the same events, good time and exposure as in one list
+    for table, name in (("EVENTS", "EVENT_ID"), ("GTI", "START"), ("GTI", "STOP")):
+        parts = [fits.getdata(path, table)[name] for path in divided.files]
+        assert np.concatenate(parts).tolist() == fits.getdata(whole.files[0], table)[name].tolist()
+        assert all(len(part) for part in parts)
+    before, after = (headers(path) for path in divided.files)
+    one = headers(whole.files[0])
+    for key in ("ONTIME", "LIVETIME", "N_DL2", "N_WRITE", *(k for k in one if k.startswith("NCUT"))):
+        assert before[key] + after[key] == pytest.approx(one[key], rel=1e-9), key
+    assert before["DEADC"] == after["DEADC"] == pytest.approx(one["DEADC"])
+    assert before["TSTOP"] + 20 == pytest.approx(after["TSTART"], abs=1e-4)
+    assert before["ONTIME"] == pytest.approx(18.0, abs=1e-4) and after["ONTIME"] == pytest.approx(
+        20.0, abs=1e-4
+    )
+    # 79 triggers lie inside the long pause, and belong to the part before it
+    assert before["N_DL2"] == 160 and after["N_DL2"] == 81
+    tracks = [fits.getdata(path, "POINTING")["TIME"] for path in divided.files]
+    assert tracks[0].max() < before["TSTOP"] and tracks[1].min() > after["TSTART"]
+    side = json.loads(divided.files[1].with_suffix(".json").read_text())["counts"]["by_run"]
+    assert {name: (run["n_dl2"], sum(run["removed"].values())) for name, run in side.items()} == {
+        f"{files[0].name} part 2": (81, 81 - after["N_WRITE"])
+    }
+
+
+def test_a_shorter_list_again_removes_the_parts(tmp_path, make_dl2, new_run, export):
+    files = [make_dl2(tmp_path / "dl2", new_run(number=5, n_events=241, pauses=((20.0, 40.0),)))]
+    export(files, tmp_path / "dl3", rules=BlockRules(max_gap_s=15))
+    summary = export(files, tmp_path / "dl3")
+    assert summary.removed == ("SST1M_Crab_obs_id_202403040005102_dl3.fits",)
+    assert len(list((tmp_path / "dl3").glob("SST1M_*.fits"))) == 1
+
+
+def test_a_run_with_more_pauses_than_numbers_is_refused():
+    assert dl3_obs_id(202403040005, "cs2", 99) == 202403040005299
+    with pytest.raises(DataQualityError, match="more than 99 parts; allow longer pauses"):
+        dl3_obs_id(202403040005, "cs2", 100)
 
 
 def test_times_come_back_to_the_microsecond(crab_runs, files, export, tmp_path):

@@ -78,3 +78,11 @@ def test_a_single_trigger_spans_no_time():
     assert len(Intervals.between_triggers([(5, 5)])) == 0
     assert Intervals.between_triggers([]).total_ns == 0
     assert not Intervals.of([]).contains(np.array([3])).any()
+
+
+def test_long_gaps_divide():
+    intervals = Intervals.of([(0, 10), (15, 20), (40, 50), (53, 60)])
+    parts = intervals.divided(5)
+    assert [part.edges.tolist() for part in parts] == [[[0, 10], [15, 20]], [[40, 50], [53, 60]]]
+    assert len(intervals.divided(2)) == 4 and intervals.divided(20) == [intervals]
+    assert [len(part) for part in Intervals.of([]).divided(5)] == [0]
