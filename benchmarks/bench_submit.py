@@ -1,13 +1,14 @@
 """
-What the submitter costs on a graph of the size of a large production, and what stock Luigi costs on the same.
+What the submitter costs on a graph of the size of a large production, and what stock Luigi costs.
 
-Run with ``python benchmarks/bench_submit.py [tasks] [running]``. A graph of twice that many tasks and one more
-(default 100 000) is planned with all its manifests and handed to a batch system that only counts, planned again
-while everything is queued, and again when everything but the last task is done; Luigi walks the same graphs to
-the point where it would start the first task. Then the second number of tasks (default 4 000) is run: alone, by
-Luigi one after another in its own process, and by the submitter's worker, each in a process of its own. Every
-measurement is a fresh process, start and imports included; it counts CPU seconds, since other work may run
-beside. Bounds that are broken are named at the end, with status 1.
+Run with ``python benchmarks/bench_submit.py [tasks] [running]``. A graph of twice that many tasks and
+one more (default 100 000) is planned with all its manifests and handed to a batch system that only
+counts, planned again while everything is queued, and again when everything but the last task is done;
+Luigi walks the same graphs to the point where it would start the first task. Then the second number of
+tasks (default 4 000) is run: alone, by Luigi one after another in its own process, and by the
+submitter's worker, each in a process of its own. Every measurement is a fresh process, start and imports
+included; it counts CPU seconds, since other work may run beside. Bounds that are broken are named at the
+end, with status 1.
 """
 
 import gc

@@ -1,15 +1,13 @@
 """The command ``sst1m-submit``."""
 
+import contextlib
 import datetime
 import json
 import logging
-import os
 import sys
 import time
-from collections.abc import Callable
-from functools import update_wrapper
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -18,15 +16,15 @@ from submit.advance import Outcome, advance, look
 from submit.backends import make_backend
 from submit.campaign import Campaign, campaigns
 from submit.cancel import cancel as cancel_jobs
+from submit.cli_options import explained, root_of, root_options, site_of
 from submit.doctor import examine
-from submit.errors import PlanError, SiteError, SubmitError
+from submit.errors import BusyError, PlanError, SiteError, SubmitError
 from submit.explain import explain as explain_task
 from submit.explain import find_task, logs_of
 from submit.gc import leftovers, remove
-from submit.notify import is_overdue, notify
+from submit.notify import is_overdue, notify, summary
 from submit.page import status_page
-from submit.root import Root
-from submit.site import Site, find_site, load_site
+from submit.site import Site
 from submit.state_files import write_text
 from submit.status import Status, read_status
 from submit.submission import render_first
@@ -34,10 +32,11 @@ from submit.submission import render_first
 __all__ = ["main"]
 
 _STUCK = 30
+_HELP = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
 _WORDS = {"ignore_unknown_options": True, "allow_interspersed_args": False}
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(context_settings=_HELP)
 @click.option(
     "--site", "site_file", type=click.Path(path_type=Path), help="Settings of the site [submit.toml]."
 )
@@ -64,59 +63,22 @@ def main(context: click.Context, site_file: Path | None, *, verbose: bool) -> No
     context.obj = site_file
 
 
-def _explained(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Let an error that explains itself be one line, and its exit code that of the command."""
-
-    def wrapper(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - whatever the command takes
-        try:
-            return function(*args, **kwargs)
-        except KeyboardInterrupt:
-            click.echo("interrupted; the same command goes on from here", err=True)
-            sys.exit(130)
-        except Exception as error:
-            code = getattr(error, "exit_code", None)
-            if not isinstance(code, int) or isinstance(error, click.ClickException):
-                raise
-            click.echo(f"ERROR: {error}", err=True)
-            sys.exit(code)
-
-    return update_wrapper(wrapper, function)
-
-
-def _root_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    module = click.option(
-        "--module", default=lambda: os.environ.get("SST1M_SUBMIT_MODULE", "tasks"), show_default="tasks",
-        help="Python module that defines the task.",
-    )  # fmt: skip
-    return module(click.argument("words", nargs=-1, type=click.UNPROCESSED)(function))
-
-
-def _site(context: click.Context) -> Site:
-    return load_site(find_site(context.obj))
-
-
-def _root(module: str, words: tuple[str, ...]) -> Root:
-    if not words:
-        raise SiteError("which task? e.g. RunNight --date 2024-03-04; luigi's own parameters follow the name")
-    return Root.parse(module, words)
-
-
 def _chosen(site: Site, module: str, words: tuple[str, ...]) -> list[Campaign]:
     """Return the campaign of a root, or all where no root is named."""
     known = campaigns(site.state_dir)
     if words and words[0] in {campaign.name for campaign in known}:
         return [campaign for campaign in known if campaign.name == words[0]]
     if words:
-        known = [Campaign(site.state_dir / _root(module, words).task_id)]
+        known = [Campaign(site.state_dir / root_of(module, words).task_id)]
         if not known[0].file.exists():
             raise SiteError(f"{known[0].name}: was never submitted; sst1m-submit submit does so")
     return known
 
 
-@main.command(context_settings=_WORDS)
-@_root_options
+@main.command(context_settings=_WORDS, short_help="Show what would be submitted.")
+@root_options
 @click.pass_context
-@_explained
+@explained
 def plan(context: click.Context, module: str, words: tuple[str, ...]) -> None:
     """
     Show what would be submitted for a task: arrays, shards, core hours, reasons, and one script.
@@ -125,7 +87,7 @@ def plan(context: click.Context, module: str, words: tuple[str, ...]) -> None:
     sst1m-submit plan RunNight --date 2024-03-04
     sst1m-submit plan MakeProduction --production demo
     """
-    site, root = _site(context), _root(module, words)
+    site, root = site_of(context), root_of(module, words)
     backend = make_backend(site)
     outcome = look(root, site, backend)
     for line in tables.plan_lines(outcome):
@@ -138,11 +100,11 @@ def plan(context: click.Context, module: str, words: tuple[str, ...]) -> None:
         click.echo(script)
 
 
-@main.command(context_settings=_WORDS)
-@_root_options
+@main.command(context_settings=_WORDS, short_help="Submit what is missing; safe to repeat.")
+@root_options
 @click.option("--quiet", "-q", is_flag=True, help="Say nothing if there is nothing to do.")
 @click.pass_context
-@_explained
+@explained
 def submit(context: click.Context, module: str, words: tuple[str, ...], *, quiet: bool) -> None:
     """
     Submit what is missing for a task and is not on its way; safe to be repeated at any time, e.g. by cron.
@@ -155,51 +117,75 @@ def submit(context: click.Context, module: str, words: tuple[str, ...], *, quiet
     sst1m-submit submit RunNight --date 2024-03-04
     sst1m-submit submit MakeProduction --production standard
     """
-    site = _site(context)
-    campaign = Campaign.create(_root(module, words), site)
-    _show(campaign, site, advance(campaign, site), quiet=quiet)
+    site, root = site_of(context), root_of(module, words)
+    is_new = root.task_id not in {campaign.name for campaign in campaigns(site.state_dir)}
+    campaign = Campaign.create(root, site)
+    with _told(campaign, site) if not is_new else contextlib.nullcontext([]) as texts:
+        outcome = advance(campaign, site)
+        texts += [] if outcome.complete else [summary(campaign, outcome)]
+    _show(campaign, outcome, quiet=quiet)
 
 
-def _show(campaign: Campaign, site: Site, outcome: Outcome, *, quiet: bool = False) -> None:
+@contextlib.contextmanager
+def _told(campaign: Campaign, site: Site) -> Iterator[list[str]]:
+    """Take what is to be told of an overdue campaign, also if it cannot even be submitted."""
+    texts: list[str] = []
+    try:
+        yield texts
+    except BusyError:
+        raise
+    except Exception as error:
+        texts.append(f"{campaign.name} cannot be submitted: {error}\nState: {campaign.directory}")
+        raise
+    finally:
+        if texts and is_overdue(campaign, site.notify, datetime.datetime.now(datetime.UTC)):
+            notify(campaign, site, "\n".join(texts))
+
+
+def _show(campaign: Campaign, outcome: Outcome, *, quiet: bool = False) -> None:
     if not (quiet and outcome.complete):
         for line in tables.plan_lines(outcome):
             click.echo(line)
     if outcome.n_arrays:
         click.echo(f"submitted; sst1m-submit status {campaign.name}")
-    overdue = not outcome.complete and is_overdue(campaign, site.notify, datetime.datetime.now(datetime.UTC))
-    if overdue:
-        notify(campaign, site, outcome)
     if outcome.stuck:
         click.echo("nothing is on its way: see sst1m-submit explain TASK, mend it, then retry", err=True)
         sys.exit(_STUCK)
 
 
-@main.command(context_settings=_WORDS)
-@_root_options
+@main.command(context_settings=_WORDS, short_help="Show how far campaigns are.")
+@root_options
 @click.option("--json", "as_json", is_flag=True, help="Write JSON.")
 @click.option("--html", type=click.Path(path_type=Path), help="Write a page to this file.")
 @click.option(
     "--watch", type=float, is_flag=False, flag_value=30.0, help="Repeat every so many seconds [30]."
 )
 @click.option("--offline", is_flag=True, help="Do not ask the batch system.")
+@click.option(
+    "--last",
+    type=click.IntRange(min=1),
+    default=10,
+    show_default=True,
+    help="Where no task is named: so many of the newest campaigns.",
+)
 @click.pass_context
-@_explained
+@explained
 def status(
     context: click.Context, module: str, words: tuple[str, ...], *, as_json: bool, html: Path | None,
-    watch: float | None, offline: bool,
+    watch: float | None, offline: bool, last: int,
 ) -> None:  # fmt: skip
     """
-    Show how far campaigns are: all of them, or that of a task.
+    Show how far campaigns are: the newest, or that of a task.
 
     \b
     sst1m-submit status
     sst1m-submit status --watch 60 RunNight --date 2024-03-04
     sst1m-submit status --html status.html
     """
-    site = _site(context)
+    site = site_of(context)
     backend = None if offline else make_backend(site)
     while True:
-        found = [read_status(campaign, site, backend) for campaign in _chosen(site, module, words)]
+        found = [read_status(campaign, site, backend) for campaign in _chosen(site, module, words)[-last:]]
         _write_status(found, html, as_json=as_json)
         if watch is None or all(not known.elements.total() for known in found):
             return
@@ -236,11 +222,11 @@ def _one(site: Site, name: str | None, task: str) -> tuple[Campaign, str]:
 _campaign_option = click.option("--campaign", "name", help="Name of the campaign [the newest with the task].")
 
 
-@main.command()
+@main.command(short_help="Say why a task is not done.")
 @click.argument("task")
 @_campaign_option
 @click.pass_context
-@_explained
+@explained
 def explain(context: click.Context, task: str, name: str | None) -> None:
     """
     Say why a task is not done, down to the first cause. TASK is a part of its id.
@@ -248,7 +234,7 @@ def explain(context: click.Context, task: str, name: str | None) -> None:
     \b
     sst1m-submit explain ExportPhotonLists
     """
-    site = _site(context)
+    site = site_of(context)
     campaign, task_id = _one(site, name, task)
     for line in explain_task(campaign, look(campaign.root, site), task_id):
         click.echo(line)
@@ -259,7 +245,7 @@ def explain(context: click.Context, task: str, name: str | None) -> None:
 @_campaign_option
 @click.option("--all", "every", is_flag=True, help="All attempts, not only the last.")
 @click.pass_context
-@_explained
+@explained
 def logs(context: click.Context, task: str, name: str | None, *, every: bool) -> None:
     """
     Show what a task said. TASK is a part of its id.
@@ -267,7 +253,7 @@ def logs(context: click.Context, task: str, name: str | None, *, every: bool) ->
     \b
     sst1m-submit logs CalibrateRun_2024_03_04_12
     """
-    campaign, task_id = _one(_site(context), name, task)
+    campaign, task_id = _one(site_of(context), name, task)
     found = logs_of(campaign, task_id)
     if not found:
         raise PlanError(f"{task_id}: has no log yet")
@@ -276,13 +262,13 @@ def logs(context: click.Context, task: str, name: str | None, *, every: bool) ->
         click.echo(Path(path).read_text(encoding="utf-8", errors="replace"))
 
 
-@main.command(context_settings=_WORDS)
+@main.command(context_settings=_WORDS, short_help="Take tasks out of quarantine, and go on.")
 @click.option("--all", "every", is_flag=True, help="All tasks in quarantine.")
 @click.option("--class", "kind", help="Those whose last failure was of this class, e.g. oom.")
 @_campaign_option
 @click.argument("tasks", nargs=-1)
 @click.pass_context
-@_explained
+@explained
 def retry(
     context: click.Context, every: bool, kind: str | None, name: str | None, tasks: tuple[str, ...]
 ) -> None:
@@ -294,7 +280,7 @@ def retry(
     sst1m-submit retry --class oom
     sst1m-submit retry SimulateShard_000123
     """
-    site = _site(context)
+    site = site_of(context)
     if not (every or kind or tasks):
         raise SiteError("which tasks? name them, or give --all or --class")
     for campaign in (c for c in campaigns(site.state_dir) if name in (None, c.name)):
@@ -302,7 +288,7 @@ def retry(
         if chosen:
             campaign.forget(chosen)
             click.echo(f"{campaign.name}: {len(chosen)} tasks are tried again")
-            _show(campaign, site, advance(campaign, site))
+            _show(campaign, advance(campaign, site))
 
 
 def _retried(
@@ -320,10 +306,10 @@ def _retried(
     }
 
 
-@main.command(context_settings=_WORDS)
-@_root_options
+@main.command(context_settings=_WORDS, short_help="End the jobs of a campaign.")
+@root_options
 @click.pass_context
-@_explained
+@explained
 def cancel(context: click.Context, module: str, words: tuple[str, ...]) -> None:
     """
     End the jobs of a task's campaign; what is done stays done, and 'submit' goes on from there.
@@ -331,7 +317,7 @@ def cancel(context: click.Context, module: str, words: tuple[str, ...]) -> None:
     \b
     sst1m-submit cancel RunNight --date 2024-03-04
     """
-    site = _site(context)
+    site = site_of(context)
     if not words:
         raise SiteError("which task? name it as for submit, or give the name of a campaign (see status)")
     for campaign in _chosen(site, module, words):
@@ -339,12 +325,18 @@ def cancel(context: click.Context, module: str, words: tuple[str, ...]) -> None:
         click.echo(f"{campaign.name}: ended {', '.join(ended) or 'nothing, no job was on its way'}")
 
 
-@main.command()
+@main.command(short_help="Look whether the site is fit.")
 @click.pass_context
-@_explained
+@explained
 def doctor(context: click.Context) -> None:
-    """Look whether the site is fit: state directory, clock, batch system and its limits."""
-    site = _site(context)
+    """
+    Look whether the site is fit: state directory, clock, batch system and its limits.
+
+    \b
+    sst1m-submit doctor
+    sst1m-submit --site config/sites/slurm.toml doctor
+    """
+    site = site_of(context)
     bad = 0
     for finding in examine(site, make_backend(site)):
         click.echo(f"{'ok ' if finding.good else 'BAD'}  {finding.name}: {finding.text}")
@@ -353,17 +345,23 @@ def doctor(context: click.Context) -> None:
         raise SubmitError(f"{bad} findings are not as they should be")
 
 
-@main.command()
+@main.command(short_help="Remove what is left over.")
 @click.option(
     "--keep-days", type=float, default=30.0, show_default=True, help="Keep rounds younger than this."
 )
 @click.option("--dry-run", is_flag=True, help="Only list.")
 @click.pass_context
-@_explained
+@explained
 def gc(context: click.Context, keep_days: float, *, dry_run: bool) -> None:
-    """Remove temporary files of killed processes, dead leases, and logs of old rounds."""
+    """
+    Remove temporary files of killed processes, dead leases, and logs of old rounds.
+
+    \b
+    sst1m-submit gc --dry-run
+    sst1m-submit gc --keep-days 7
+    """
     number = 0
-    for path in leftovers(_site(context), keep_days=keep_days):
+    for path in leftovers(site_of(context), keep_days=keep_days):
         click.echo(str(path))
         number += 1
         if not dry_run:

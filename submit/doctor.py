@@ -81,11 +81,14 @@ def _scheduler(site: Site, backend: Backend) -> Iterator[Finding]:
     except SubmitError as error:
         yield Finding("batch system", str(error), good=False)
         return
-    yield Finding(
-        "batch system",
-        f"{backend.name} answers; arrays of up to {limits.max_array_size or 'any number of'} elements, "
-        f"{limits.max_jobs or 'any number of'} jobs, ended ones known for {limits.remembers_s or '?'} s",
+    known = (
+        (limits.max_array_size, "arrays of up to {:.0f} elements"),
+        (limits.max_jobs, "up to {:.0f} elements in the queue"),
+        (limits.remembers_s, "ended jobs are known for {:.0f} s"),
+        (limits.slots, "{:.0f} elements at a time"),
     )
+    said = [text.format(value) for value, text in known if value is not None]
+    yield Finding("batch system", "; ".join([f"{backend.name} answers", *said]))
     wanted = site.queue.max_queued
     if wanted and limits.max_jobs and wanted > limits.max_jobs:
         yield Finding("queue.max_queued", f"{wanted} is more than the {limits.max_jobs} allowed", good=False)

@@ -8,7 +8,7 @@ from pathlib import Path
 from submit.advance import Outcome, advance
 from submit.campaign import Campaign
 from submit.errors import BusyError, StateError, SubmitError
-from submit.notify import notify
+from submit.notify import notify, summary
 from submit.site import Site, load_site
 
 __all__ = ["finalize", "main"]
@@ -50,7 +50,9 @@ def finalize(campaign: Campaign, site: Site, follows: int) -> Outcome | None:
         time.sleep(min(pause, _LONGEST_S))
         return finalize(campaign, site, follows + 1)
     elif outcome.stuck or (follows >= site.plan.max_rounds and not outcome.plan.active):
-        notify(campaign, site, outcome)
+        text = summary(campaign, outcome)
+        log.warning("%s", text)
+        notify(campaign, site, text)
     return outcome
 
 

@@ -1,13 +1,15 @@
 """Tells people that a campaign does not go on by itself, by mail or by a web hook."""
 
 import datetime
+import getpass
 import json
 import logging
-import subprocess
+import smtplib
+import socket
 import time
-import urllib.error
 import urllib.request
 from email.message import EmailMessage
+from email.utils import formatdate
 
 from submit.advance import Outcome
 from submit.campaign import Campaign
@@ -52,17 +54,25 @@ def _told_lately(campaign: Campaign) -> bool:
     return place.exists() and time.time() - float(str(read_json(place).get("time", 0))) < _AGAIN_S
 
 
-def notify(campaign: Campaign, site: Site, outcome: Outcome) -> bool:
+def notify(campaign: Campaign, site: Site, text: str) -> bool:
     """
-    Send a summary to all who are named in the settings; once a day.
+    Send a text about a campaign to all who are named in the settings; once a day.
+
+    Parameters
+    ----------
+    campaign : Campaign
+        The campaign.
+    site : Site
+        Settings of the site.
+    text : str
+        What is to be said, e.g. the `summary`.
 
     Returns
     -------
     bool
         Whether anything was sent. Nobody fails because a mail cannot be sent: that is logged.
     """
-    settings, text = site.notify, summary(campaign, outcome)
-    log.warning("%s", text)
+    settings = site.notify
     if _told_lately(campaign) or not (settings.mail or settings.webhook):
         return False
     sent = [_send_mail(settings, campaign.name, text)] if settings.mail else []
@@ -75,28 +85,28 @@ def notify(campaign: Campaign, site: Site, outcome: Outcome) -> bool:
 def _send_mail(settings: NotifySettings, name: str, text: str) -> bool:
     message = EmailMessage()
     message["Subject"] = f"{name} is not complete"
+    message["From"] = settings.sender or f"{getpass.getuser()}@{socket.getfqdn()}"
     message["To"] = ", ".join(settings.mail)
+    message["Date"] = formatdate()
     message.set_content(text)
+    host, _, port = settings.smtp.partition(":")
     try:
-        subprocess.run(
-            [settings.sendmail, "-t", "-oi"], input=bytes(message), check=True, timeout=_TIMEOUT_S,
-            capture_output=True,
-        )  # fmt: skip
-    except (OSError, subprocess.SubprocessError) as error:
-        log.error("no mail sent by %s: %s", settings.sendmail, error)
+        with smtplib.SMTP(host, int(port or smtplib.SMTP_PORT), timeout=_TIMEOUT_S) as server:
+            server.send_message(message)
+    except (OSError, smtplib.SMTPException) as error:
+        log.error("no mail sent by notify.smtp = %s: %s", settings.smtp, error)
         return False
+    log.warning("told by mail: %s", message["To"])
     return True
 
 
 def _call(address: str, name: str, text: str) -> bool:
-    if not address.startswith(("http://", "https://")):
-        log.error("notify.webhook %s: is not a web address", address)
-        return False
     body = json.dumps({"campaign": name, "text": text}).encode()
     request = urllib.request.Request(address, body, {"Content-Type": "application/json"})
     try:
         with urllib.request.urlopen(request, timeout=_TIMEOUT_S):
+            log.warning("told by notify.webhook")
             return True
-    except (OSError, urllib.error.URLError, ValueError) as error:
+    except (OSError, ValueError) as error:
         log.error("no call of notify.webhook: %s", error)
         return False

@@ -5,7 +5,7 @@ import html
 from collections.abc import Iterator, Sequence
 
 from submit.status import STATES, Row, Status
-from submit.tables import duration
+from submit.tables import summary_line
 
 __all__ = ["status_page"]
 
@@ -21,7 +21,7 @@ h1 { font-size: 1.3rem; margin: 0; } h2 { font-size: 1.05rem; margin: 2rem 0 .3r
 .dim { color: var(--dim); } .scroll { overflow-x: auto; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 th, td { text-align: right; padding: .2rem .7rem .2rem 0; border-bottom: 1px solid var(--line); }
-th { color: var(--dim); font-weight: 500; } td:first-child, th:first-child { text-align: left; }
+th { color: var(--dim); font-weight: 500; } td:nth-child(-n+2), th:nth-child(-n+2) { text-align: left; }
 .bar { display: flex; height: .8rem; border-radius: .2rem; overflow: hidden; background: var(--open);
   margin: .5rem 0; }
 .fail { margin: .6rem 0; padding-left: .7rem; border-left: 3px solid var(--failed); overflow-wrap: anywhere; }
@@ -45,10 +45,9 @@ def status_page(found: Sequence[Status]) -> str:
 
 def _campaign(status: Status) -> Iterator[str]:
     total = status.total
-    number = sum(total.values())
-    yield f"<h2>{html.escape(status.name)}</h2>"
-    left = f", about {duration(status.eta_s)} left" if status.eta_s is not None else ""
-    yield f"<p>{total['done']} of {number} tasks done after {status.rounds} rounds{left}.</p>"
+    yield f"<h2>{html.escape(status.root)}</h2>"
+    yield f"<p>{summary_line(status)}.</p>"
+    yield f'<p class="dim"><code>{html.escape(status.directory)}</code></p>'
     if status.scheduler:
         yield f'<p class="dim">The batch system {html.escape(status.scheduler)}.</p>'
     pieces = "".join(

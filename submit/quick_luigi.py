@@ -27,11 +27,11 @@ def quick_luigi() -> Iterator[None]:
     Make tasks without looking the same things up again for each.
 
     The parameters of a class are declared in it and cannot change, but luigi finds them four times per task
-    by ``dir()``; it reads the values of each task twice, checks their types each time, and builds an encoder
-    for each id. All this is done once here, with the same results. Its table of all tasks ever made, whose
-    keys take as much memory as the tasks, is not kept: a graph knows its tasks by their ids. Cyclic garbage is
-    not searched for: tasks are kept anyway, and each search goes through all of them. What is changed is put
-    back at the end.
+    by ``dir()``; it reads the values of each task twice, checks their types each time, and builds an
+    encoder for each id. All this is done once here, with the same results. Its table of all tasks ever
+    made, whose keys take as much memory as the tasks, is not kept: a graph knows its tasks by their ids.
+    Cyclic garbage is not searched for: tasks are kept anyway, and each search goes through all of them.
+    What is changed is put back at the end.
     """
     if _depth:
         yield

@@ -87,6 +87,12 @@ class Root:
         """Return everything as values of JSON."""
         return {**asdict(self), "params": dict(self.params)}
 
+    @property
+    def words(self) -> str:
+        """The task with its parameters for people; what is empty or false is left out."""
+        given = (f"{name}={value}" for name, value in self.params.items() if value not in ("", "False"))
+        return f"{self.family} {', '.join(given)}"
+
     def load(self) -> luigi.Task:
         """
         Make the task.

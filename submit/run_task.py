@@ -3,6 +3,7 @@
 import contextlib
 import ctypes
 import json
+import logging
 import os
 import select
 import signal
@@ -30,7 +31,6 @@ from submit.failure import (
     fingerprint,
     one_line,
 )
-from submit.state_files import make_directory
 
 __all__ = ["TaskEnd", "memory_mb", "run_task"]
 
@@ -95,7 +95,7 @@ def run_task(
     task : luigi.Task
         The task, whose inputs are there.
     log : Path
-        Takes everything that it writes to its standard output and error.
+        Takes everything that it writes to its standard output and error, and what it logs from INFO on.
     mem_mb : float
         Memory that it was given [MB].
     timeout_s : float or None
@@ -109,7 +109,6 @@ def run_task(
     interrupted : callable
         Returns why it is to be ended now, a failure class or ``cancelled``; empty if it is not.
     """
-    make_directory(log.parent)
     reader, writer = os.pipe()
     start = time.monotonic()
     pid = os.fork()
@@ -237,6 +236,7 @@ def _child(task: luigi.Task, log: Path, writer: int, table: FailureTable) -> Non
         for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT):
             signal.signal(number, signal.SIG_DFL if number != signal.SIGINT else signal.default_int_handler)
         _redirect(log)
+        logging.getLogger().setLevel(logging.INFO)
         said = _said(task, table)
         os.write(writer, json.dumps(said).encode())
         status = 0 if said["outcome"] == "done" else 1

@@ -97,9 +97,14 @@ class PlanSettings(_Strict):
 class NotifySettings(_Strict):
     """Who is told that a night was not closed."""
 
-    mail: tuple[str, ...] = Field(default=(), description="addresses; sent by sendmail")
-    sendmail: str = Field(default="/usr/sbin/sendmail", description="program that takes a mail")
-    webhook: str = Field(default="", description="address that takes a JSON text by POST")
+    mail: tuple[str, ...] = Field(default=(), description="addresses")
+    smtp: str = Field(
+        default="localhost", pattern=r"^[^:\s]+(:\d+)?$", description="server that takes a mail, host[:port]"
+    )
+    sender: str = Field(default="", description="address in From; empty: user@host")
+    webhook: str = Field(
+        default="", pattern=r"^(https?://.*)?$", description="address that takes a JSON text by POST"
+    )
     after: str = Field(default="", pattern=r"^([01]\d:[0-5]\d|2[0-3]:[0-5]\d)?$", description="hour, UTC")
 
 

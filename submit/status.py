@@ -18,6 +18,8 @@ __all__ = ["STATES", "Row", "Status", "read_status"]
 #: States of a task, in the order of the columns.
 STATES = ("done", "running", "queued", "planned", "blocked", "failed", "quarantined", "open")
 
+_ON_THE_WAY = ("running", "queued", "planned")
+
 #: What is needed of a task's line in a manifest; there may be very many.
 _KEPT = ("id", "family", "stage", "by", "seconds")
 
@@ -38,7 +40,7 @@ class Row:
     classes : Counter
         Number of failed ones by class.
     left_s : float
-        Expected duration of what is not done [s].
+        Expected duration of what is on its way [s], at the pace of those that are done.
     """
 
     stage: str
@@ -46,6 +48,22 @@ class Row:
     counts: Counter[str] = field(default_factory=Counter)
     classes: Counter[str] = field(default_factory=Counter)
     left_s: float = 0.0
+    _done_s: list[float] = field(default_factory=lambda: [0.0, 0.0])
+
+    def add(self, state: str, expected_s: float, took_s: float | None) -> None:
+        """Count a task in a state, with its expected duration [s] and that which it had."""
+        self.counts[state] += 1
+        if state in _ON_THE_WAY:
+            self.left_s += expected_s
+        elif took_s is not None:
+            self._done_s[0] += expected_s
+            self._done_s[1] += took_s
+
+    def keep_pace(self) -> None:
+        """Correct the expectation by what is known of those that are done."""
+        expected_s, took_s = self._done_s
+        if expected_s > 0:
+            self.left_s *= took_s / expected_s
 
     @property
     def total(self) -> int:
@@ -78,8 +96,12 @@ class Status:
         Elements of arrays by phase.
     scheduler : str
         Why the batch system could not be asked; empty if it could.
-    closed : bool
-        Whether the root is complete, as far as the last call saw it.
+    rounds : int
+        Number of submissions.
+    made : float
+        When this was read [s, Unix].
+    root : str
+        The root task with its parameters, for people.
     """
 
     name: str
@@ -90,6 +112,7 @@ class Status:
     scheduler: str = ""
     rounds: int = 0
     made: float = 0.0
+    root: str = ""
 
     @property
     def total(self) -> Counter[str]:
@@ -111,6 +134,7 @@ class Status:
         return {
             "schema": SCHEMA,
             "campaign": self.name,
+            "root": self.root,
             "directory": self.directory,
             "time": self.made,
             "rounds": self.rounds,
@@ -151,16 +175,17 @@ def read_status(campaign: Campaign, site: Site, backend: Backend | None) -> Stat
         key = (item["stage"], item.get("by") or "")
         row = rows.setdefault(key, Row(*key))
         state = item_state(item, account, quarantined)
-        row.counts[state] += 1
+        result = account.latest.get(item["id"], {})
+        took_s = result.get("seconds") if result.get("outcome") == "done" else None
+        row.add(state, item["seconds"], took_s)
         if state in ("failed", "quarantined"):
-            result = account.latest.get(item["id"], {})
             row.classes[str(result.get("class") or "by hand")] += 1
             failures.append({"family": item["family"], "id": item["id"], "state": state, **_told(result)})
-        if state in ("running", "queued", "planned"):
-            row.left_s += item["seconds"]
+    for row in rows.values():
+        row.keep_pace()
     return Status(
         campaign.name, str(campaign.directory), list(rows.values()), failures, account.elements, problem,
-        len(rounds_of(campaign)), time.time(),
+        len(rounds_of(campaign)), time.time(), campaign.root.words,
     )  # fmt: skip
 
 

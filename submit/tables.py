@@ -5,17 +5,18 @@ from collections.abc import Iterator, Sequence
 from submit.advance import Outcome
 from submit.status import STATES, Status
 
-__all__ = ["plan_lines", "status_lines"]
+__all__ = ["duration", "plan_lines", "status_lines", "summary_line"]
 
 _EXAMPLES = 5
 
 
-def table(rows: Sequence[Sequence[str]]) -> Iterator[str]:
-    """Yield lines with the columns aligned: the first to the left, the others to the right."""
+def table(rows: Sequence[Sequence[str]], n_left: int = 1) -> Iterator[str]:
+    """Yield lines with the columns aligned: the first ones to the left, the others to the right."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     for row in rows:
-        cells = [row[0].ljust(widths[0])] + [
-            cell.rjust(w) for cell, w in zip(row[1:], widths[1:], strict=True)
+        cells = [
+            cell.ljust(width) if column < n_left else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
         ]
         yield "  ".join(cells).rstrip()
 
@@ -35,10 +36,12 @@ def plan_lines(outcome: Outcome) -> Iterator[str]:
     if outcome.complete:
         yield "complete: nothing is missing"
         return
-    yield (
-        f"{len(plan.graph.nodes)} tasks are missing ({plan.graph.n_seen} looked at): {plan.n_todo} to be "
-        f"submitted in {plan.n_shards} shards of {len(plan.arrays)} arrays, {plan.core_hours:.1f} core hours"
+    now = (
+        f"{plan.n_todo} to be submitted in {plan.n_shards} shards of {len(plan.arrays)} arrays, "
+        f"{plan.core_hours:.1f} core hours"
     )
+    missing = f"{len(plan.graph.nodes)} tasks are missing ({plan.graph.n_seen} looked at)"
+    yield f"{missing}: {now}" if plan.arrays else f"{missing}, none of them to be submitted now"
     if plan.arrays:
         rows = [("array", "tasks", "shards", "cores", "memory", "time limit", "expected")]
         for array in plan.arrays:
@@ -66,10 +69,21 @@ def plan_lines(outcome: Outcome) -> Iterator[str]:
                 yield f"  ... and {len(tasks) - _EXAMPLES} more"
 
 
+def summary_line(status: Status) -> str:
+    """Return how far a campaign is, in one sentence."""
+    total = status.total
+    rounds = f"{status.rounds} submission{'s' if status.rounds != 1 else ''}"
+    text = f"{total['done']} of {sum(total.values())} tasks done after {rounds}"
+    if status.eta_s is None:
+        return text
+    return f"{text}; {status.elements['running']} jobs run, about {duration(status.eta_s)} left"
+
+
 def status_lines(status: Status) -> Iterator[str]:
     """Yield a table by stage, and the failures grouped by class with an example."""
     total = status.total
-    yield f"{status.name}: {total['done']} of {sum(total.values())} tasks done after {status.rounds} rounds"
+    yield f"{status.name}: {status.root}"
+    yield summary_line(status)
     if status.scheduler:
         yield f"the batch system {status.scheduler}"
     if not status.rows:
@@ -79,9 +93,7 @@ def status_lines(status: Status) -> Iterator[str]:
     rows = [("stage", "", "total", *columns)]
     for row in status.rows:
         rows.append((row.stage, row.by, str(row.total), *(str(row.counts[state] or "") for state in columns)))
-    yield from table(rows)
-    if status.eta_s is not None:
-        yield f"about {duration(status.eta_s)} left on {status.elements['running']} running elements"
+    yield from table(rows, 2)
     yield from _failures(status)
 
 

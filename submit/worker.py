@@ -1,5 +1,6 @@
 """``python -m submit.worker ARRAY_DIR INDEX``: does the tasks of one shard, on a node."""
 
+import contextlib
 import gc
 import logging
 import os
@@ -25,6 +26,7 @@ from submit.lease import Holder, Lease
 from submit.manifest import ManifestItem, WorkerSettings, read_manifest, read_worker_settings
 from submit.results import ResultFile
 from submit.run_task import TaskEnd, run_task
+from submit.state_files import make_directory
 from submit.task_paths import file_name, lease_path, log_path
 
 __all__ = ["Worker", "main"]
@@ -143,6 +145,8 @@ class Worker:
             return TaskEnd("blocked", error=f"needs {shown}" + (", ..." if len(missing) > 3 else "")), None
         self._warm_up(task, needed)
         place = log_path(self.settings.campaign_dir, item.family, item.id, item.attempt)
+        make_directory(place.parent, group_writable=self.settings.group_writable)
+        _note(place, f"attempt {item.attempt} at {item.id} on {self.node}, job {self.native}")
         self._write(item, TaskEnd("started"), place)
         end = run_task(
             task, place, mem_mb=item.mem_mb, timeout_s=item.timeout_s, table=self.settings.failure_classes,
@@ -153,6 +157,8 @@ class Worker:
             end = TaskEnd(
                 "failed", DETERMINISTIC, error, "incomplete", end.seconds, end.cpu_seconds, end.maxrss_mb
             )
+        used = f"{end.seconds:.1f} s, {end.cpu_seconds:.1f} s of CPU, {end.maxrss_mb:.0f} MB"
+        _note(place, f"{end.outcome} after {used} {end.failure or ''} {end.error}".rstrip())
         return end, place
 
     def _missing(self, needed: list[luigi.Task]) -> list[luigi.Task]:
@@ -192,6 +198,12 @@ class Worker:
         if outcomes & {"failed", "not-started", "leased"}:
             return ExitCode.TRY_AGAIN
         return ExitCode.BLOCKED if "blocked" in outcomes else ExitCode.DONE
+
+
+def _note(place: Path, text: str) -> None:
+    """Write into the log of a task who began it, and how it ended."""
+    with contextlib.suppress(OSError), place.open("a", encoding="utf-8") as file:
+        file.write(f"{time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())} {text}\n")
 
 
 def _check_environment(items: tuple[ManifestItem, ...], settings: WorkerSettings) -> None:

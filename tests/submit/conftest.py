@@ -10,6 +10,8 @@ import pytest
 from submit.jobs import Backend, Job
 from submit.site import Site
 
+HERE = Path(__file__).parent
+
 
 def _load(name: str):
     """Import a neighbour of this file; the tests are no package."""
@@ -20,7 +22,7 @@ def _load(name: str):
     return sys.modules[name]
 
 
-_cluster = _load("slurm_cluster")
+_cluster, _farm = _load("slurm_cluster"), _load("farm")
 
 
 @pytest.fixture(scope="session")
@@ -105,3 +107,26 @@ def wait_ended(wait_for):
         return wait_for(ended, f"end of {ids}", timeout_s)
 
     return wait
+
+
+@pytest.fixture
+def make_farm(tmp_path, wait_for, monkeypatch):
+    """Return a maker of farms: backend, number of leaves, and lines of the site's settings by table."""
+    monkeypatch.setenv("PYTHONPATH", str(HERE))
+    monkeypatch.syspath_prepend(str(HERE))
+
+    def make(backend: str, count: int, **settings) -> "_farm.Farm":
+        return _farm.Farm(tmp_path, wait_for, backend, count, **settings)
+
+    return make
+
+
+@pytest.fixture
+def farm(slurm, make_farm):
+    """Return a maker of farms on the shared Slurm."""
+
+    def make(count: int, **settings) -> "_farm.Farm":
+        return make_farm("slurm", count, **settings)
+
+    yield make
+    slurm.cancel_all()

@@ -71,11 +71,11 @@ def _environment_of(pid: int) -> dict[str, str]:
     return dict(word.split("=", 1) for word in words if "=" in word)
 
 
-def wait_for(condition, what: str, timeout_s: float = 30.0):
-    """Return the first true answer of `condition`; fail with `what` if there is none in time."""
+def wait_for(condition, what, timeout_s: float = 30.0):
+    """Return the first true answer of a condition; in vain, fail with a text or a function's."""
     end = time.monotonic() + timeout_s
     while not (answer := condition()):
-        assert time.monotonic() < end, f"not within {timeout_s:g} s: {what}"
+        assert time.monotonic() < end, f"not within {timeout_s:g} s: {what() if callable(what) else what}"
         time.sleep(0.05)
     return answer
 

@@ -1,0 +1,120 @@
+"""What happens to campaigns from outside: kills, lost replies, time limits, a batch system that forgets."""
+
+import json
+import os
+import signal
+import subprocess
+
+from submit.cancel import cancel
+
+
+def test_a_submitter_that_dies_before_it_reads_the_reply_orders_nothing_twice(farm, tmp_path, monkeypatch):
+    made = farm(3)
+    real = subprocess.run(["which", "sbatch"], capture_output=True, text=True).stdout.strip()
+    wrapper = tmp_path / "bin" / "sbatch"
+    wrapper.parent.mkdir()
+    wrapper.write_text(f'#!/bin/bash\nexec 1>&2\n"{real}" "$@" >/dev/null\nkill -9 $PPID\n')
+    wrapper.chmod(0o755)
+    process = made.call(
+        "submit", *made.words, env={**os.environ, "PATH": f"{wrapper.parent}:{os.environ['PATH']}"}
+    )
+    assert process.wait() == -signal.SIGKILL
+    assert made.submit().n_tasks == 0
+    made.wait_result()
+    assert [made.tries(n) for n in range(3)] == [1] * 3
+
+
+def test_a_node_that_dies_loses_nothing(farm, slurm):
+    made = farm(6, minutes=10)
+    made.plant(**{f"n{n}": "slow" for n in range(6)})
+    made.submit()
+    made.wait_for(lambda: made.tries(1) == 1, "the second leaf begins", 60)
+    node = (made.where / "tries" / "1.1").read_text()
+    slurm.kill_node(node)
+    try:
+        slurm.run("scontrol", "update", f"nodename={node}", "state=down", "reason=test")
+        made.wait_result(150)
+    finally:
+        slurm.start_node(node)
+        slurm.run("scontrol", "update", f"nodename={node}", "state=resume", check=False)
+        slurm.wait_idle(node)
+
+
+def test_cancelled_half_way_and_resumed(farm):
+    made = farm(6, minutes=10)
+    made.plant(**{f"n{n}": "slow" for n in range(6)})
+    made.submit()
+    made.wait_for(lambda: made.tries(1) == 1, "the second leaf begins", 60)
+    assert cancel(made.campaign, made.site, made.backend)
+    outcome = made.wait_quiet()
+    assert not made.result.exists() and not outcome.plan.active and not outcome.plan.quarantine
+    done = sum((made.where / "out" / f"{n}.txt").exists() for n in range(6))
+    assert 1 <= done < 6
+    assert made.submit().n_tasks == 7 - done
+    made.wait_result()
+
+
+def test_the_time_limit_ends_one_task_and_not_the_shard(farm, slurm):
+    made = farm(3, minutes=10)
+    made.plant(n1="stuck")
+    made.submit()
+    made.wait_for(lambda: made.tries(1) == 1, "the stuck leaf begins", 60)
+    job = json.loads(next(made.campaign.rounds.glob("*/001*/array.json")).read_text())["native_id"]
+    slurm.run("scancel", "--signal=USR1", "--batch", job)
+    made.wait_result(60)
+    assert [made.tries(n) for n in range(3)] == [1, 2, 1]
+
+
+def test_a_job_that_runs_into_its_limit_is_given_more_time(farm, slurm):
+    made = farm(2, minutes=10)
+    made.plant(n0="stuck")
+    made.submit()
+    made.wait_for(lambda: made.tries(0) == 1, "the stuck leaf begins", 60)
+    job = json.loads(next(made.campaign.rounds.glob("*/001*/array.json")).read_text())["native_id"]
+    slurm.time_out(f"{job}_0")
+    made.wait_result(90)
+    assert made.tries(0) == 2
+
+
+def test_inputs_are_looked_at_also_when_the_batch_system_has_forgotten_who_makes_them(
+    start_slurm, make_farm, monkeypatch
+):
+    cluster = start_slurm(1, MinJobAge="2")
+    monkeypatch.setenv("SLURM_CONF", cluster.env["SLURM_CONF"])
+    made = make_farm("slurm", 3, finalizer="none")
+    made.plant(n1="always")
+    campaign = made.campaign
+    made.submit()
+    made.wait_for(lambda: made.tries(1) == 1, "the failure", 60)
+
+    def forgotten():
+        return not subprocess.run(
+            ["squeue", "-h", "-t", "all"], capture_output=True, text=True
+        ).stdout.strip()
+
+    made.wait_for(forgotten, "the batch system forgets", 90)
+    assert not made.result.exists()
+    # The sum is submitted with what it needs again, runs after that has failed, and finds that it is blocked.
+    made.submit()
+    made.wait_for(lambda: made.tries(1) == 2, "the second failure", 60)
+    made.wait_for(forgotten, "the batch system forgets", 90)
+    assert not made.result.exists()
+    assert made.submit().stuck
+    blocked = [
+        line for path in campaign.rounds.glob("*/*/results/*.jsonl") for line in path.read_text().splitlines()
+        if '"blocked"' in line
+    ]  # fmt: skip
+    assert len(blocked) == 2 and all("needs Leaf_1" in line for line in blocked)
+
+
+def test_an_unreachable_controller_is_an_error_and_no_failure(make_farm, monkeypatch, tmp_path):
+    conf = tmp_path / "slurm.conf"
+    conf.write_text(
+        "ClusterName=none\nSlurmctldHost=localhost(127.0.0.1)\nSlurmctldPort=1\nMessageTimeout=1\n"
+    )
+    monkeypatch.setenv("SLURM_CONF", str(conf))
+    made = make_farm("slurm", 2, queue="command_timeout_s = 5.0")
+    process = made.call("submit", *made.words)
+    text, _ = process.communicate(timeout=120)
+    assert process.returncode == 3 and text.startswith("ERROR: ") and "Traceback" not in text
+    assert made.tries(0) == 0
