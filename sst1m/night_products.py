@@ -15,7 +15,7 @@ from sst1m.checkpoint import SideFiles, held_lock, remove_product, sweep_parts, 
 from sst1m.errors import ConfigError, OutputError, Sst1mError
 from sst1m.layout import NightLayout, side_paths
 from sst1m.logs import RunLog, run_log
-from sst1m.provenance import read_provenance, software_versions, source_revision, utc_now
+from sst1m.provenance import cpu_seconds, read_provenance, software_versions, source_revision, utc_now
 
 __all__ = [
     "ProductJob",
@@ -176,7 +176,7 @@ def make_product(job: ProductJob, write: Callable[[SideFiles], None]) -> Product
 
 
 def _attempt(job: ProductJob, run: RunLog, write: Callable[[SideFiles], None]) -> ProductOutcome:
-    basis, started, start = job.basis(), utc_now(), monotonic()
+    basis, started, start, cpu = job.basis(), utc_now(), monotonic(), cpu_seconds()
     counts: dict[str, object] = {}
 
     def side_files(found: Mapping[str, object]) -> dict[Path, Callable[[], bytes]]:
@@ -187,7 +187,10 @@ def _attempt(job: ProductJob, run: RunLog, write: Callable[[SideFiles], None]) -
             run.result(f"done, {monotonic() - start:.1f} s")
             return run.content()
 
-        return {paths["json"]: lambda: _provenance(job, basis, started, counts), paths["log"]: finished}
+        return {
+            paths["json"]: lambda: _provenance(job, basis, started, counts, cpu_seconds() - cpu),
+            paths["log"]: finished,
+        }
 
     try:
         write(side_files)
@@ -199,7 +202,11 @@ def _attempt(job: ProductJob, run: RunLog, write: Callable[[SideFiles], None]) -
 
 
 def _provenance(
-    job: ProductJob, basis: Mapping[str, object], started: str, counts: Mapping[str, object]
+    job: ProductJob,
+    basis: Mapping[str, object],
+    started: str,
+    counts: Mapping[str, object],
+    cpu_s: float,
 ) -> bytes:
     record = {
         "product": job.product.name,
@@ -208,6 +215,7 @@ def _provenance(
         "software": software_versions() | {"revision": source_revision()},
         "started": started,
         "stopped": utc_now(),
+        "cpu_s": round(cpu_s, 3),
     }
     return (json.dumps(record, indent=1, default=str) + "\n").encode()
 

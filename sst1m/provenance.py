@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 __all__ = [
+    "cpu_seconds",
     "input_record",
     "provenance_json",
     "read_provenance",
@@ -72,6 +73,11 @@ def source_revision() -> str | None:
     return next((line.split()[0] for line in packed if line.endswith(f" {reference}")), None)
 
 
+def cpu_seconds() -> float:
+    """Return the time that this process and its children that have ended spent on the processor [s]."""
+    return sum(os.times()[:4])
+
+
 def input_record(path: Path, **facts: object) -> dict[str, object]:
     """
     Describe an input file.
@@ -100,6 +106,7 @@ def provenance_json(
     counts: Mapping[str, object],
     options: Mapping[str, object],
     calibration: Mapping[str, object],
+    cpu_s: float | None = None,
 ) -> bytes:
     """
     Return the provenance of a product as JSON text.
@@ -122,6 +129,8 @@ def provenance_json(
         Options of the reduction that are not part of the configuration.
     calibration : mapping
         Where the calibration came from.
+    cpu_s : float, optional
+        Time on the processor [s].
     """
     record = {
         "product": product.name,
@@ -137,6 +146,7 @@ def provenance_json(
         "user": _user(),
         "started": started,
         "stopped": utc_now(),
+        "cpu_s": None if cpu_s is None else round(cpu_s, 3),
     }
     return (json.dumps(record, indent=1, default=str) + "\n").encode()
 

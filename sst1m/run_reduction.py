@@ -25,7 +25,7 @@ from sst1m.isolation import run_isolated
 from sst1m.layout import NightLayout, side_paths
 from sst1m.logs import RunLog, run_log
 from sst1m.names import RawName
-from sst1m.provenance import input_record, provenance_json, utc_now
+from sst1m.provenance import cpu_seconds, input_record, provenance_json, utc_now
 from sst1m.runstate import FailureKind, FailureRecord, clear_failures, failure_of, record_failure
 
 if TYPE_CHECKING:
@@ -210,14 +210,14 @@ def _reduce(
     """Verify the raw file, reduce it in a process of its own, and commit the product with its side files."""
     from sst1m.io.raw_header import verify_raw_file
 
-    started, start = utc_now(), monotonic()
+    started, start, cpu = utc_now(), monotonic(), cpu_seconds()
     # Before the product's directory is made: a damaged file shall not leave an empty target behind.
     header = run_isolated(verify_raw_file, job.raw_file, output=run.path, subject=str(job.raw_file))
     summaries: list[ReductionSummary] = []
 
     def provenance() -> bytes:
         raw = input_record(job.raw_file, datasum=header.datasum)
-        return _provenance(job, config, summaries[0], raw, before, started)
+        return _provenance(job, config, summaries[0], raw, before, started, cpu_seconds() - cpu)
 
     def finished_log() -> bytes:
         run.result(f"done, {summaries[0].n_events} events, {monotonic() - start:.1f} s")
@@ -291,6 +291,7 @@ def _provenance(
     raw: dict[str, object],
     before: os.stat_result,
     started: str,
+    cpu_s: float,
 ) -> bytes:
     name = job.name
     run = {
@@ -309,6 +310,7 @@ def _provenance(
         counts=counts,
         options={"precise_timestamps": job.precise_timestamps, "px_charges": job.px_charges},
         calibration=summary.info,
+        cpu_s=cpu_s,
     )
 
 

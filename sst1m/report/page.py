@@ -102,6 +102,6 @@ def figure(svg: str, title: str, caption: str = "") -> Html:
     return tag("figure", drawing, *([tag("figcaption", caption)] if caption else []))
 
 
-def figures(*items: Html) -> Html:
-    """Return graphics side by side, as many as fit."""
-    return tag("div", *items, class_="figures")
+def figures(*items: Html, small: bool = False) -> Html:
+    """Return graphics side by side, as many as fit; small ones are maps without text in them."""
+    return tag("div", *items, class_="figures small" if small else "figures")

@@ -1,0 +1,190 @@
+"""The page of a night: is it done, what failed and why, was the data good, was something seen."""
+
+import json
+import logging
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ..checkpoint import committed, held_lock, sweep_parts, write_json
+from ..errors import InputError
+from .html import Html, joined, link, number, state
+from .night_charts import (
+    cameras_section,
+    images_section,
+    pointing_section,
+    rates_section,
+    sky_section,
+)
+from .night_facts import night_facts
+from .night_science_sections import (
+    coincidences_section,
+    reconstruction_section,
+    responses_section,
+    seen,
+    signals_section,
+)
+from .night_sections import (
+    checks_section,
+    failures_section,
+    light,
+    moment,
+    resources_section,
+    runs_section,
+    state_section,
+    verdict,
+)
+from .night_view import NIGHT_SCHEMA, NightView
+from .page import render_page
+
+__all__ = ["night_page", "page_is_current", "read_night_facts", "render_night"]
+
+log = logging.getLogger(__name__)
+
+Facts = dict[str, Any]
+
+
+def night_page(view: NightView) -> Facts:
+    """
+    Write the page of a night, and beside it ``night.json`` with all that it shows.
+
+    Nothing is written where nothing has changed. What is not there yet, or broken, is named on the page with
+    its reason.
+
+    Parameters
+    ----------
+    view : NightView
+        The night.
+
+    Returns
+    -------
+    dict
+        Content of ``night.json``.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be written.
+    """
+    with held_lock(view.night.locks / "report.lock"):
+        if page_is_current(view):
+            return read_night_facts(view.facts_file)
+        sweep_parts(view.page, view.facts_file)
+        # What the page shows is what a reader of the JSON gets: no value takes another way.
+        facts = json.loads(json.dumps(_finite(night_facts(view)), default=str))
+        text = render_night(facts)
+        # The page first: facts without a page are not current.
+        with committed(view.page) as part:
+            part.write_text(text, encoding="utf-8")
+        write_json(view.facts_file, facts)
+    return facts
+
+
+def page_is_current(view: NightView) -> bool:
+    """Whether the page is there and shows the night as it is."""
+    try:
+        facts = read_night_facts(view.facts_file)
+    except InputError:
+        return False
+    return view.page.is_file() and facts.get("basis") == view.basis()
+
+
+def read_night_facts(path: Path) -> Facts:
+    """
+    Read ``night.json``.
+
+    Raises
+    ------
+    InputError
+        It cannot be read, or is of another schema.
+    """
+    try:
+        facts = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: cannot be read: {error}; run NightReport again") from error
+    if not isinstance(facts, dict) or facts.get("schema") != NIGHT_SCHEMA:
+        raise InputError(f"{path}: its schema is not {NIGHT_SCHEMA}; run NightReport again")
+    return facts
+
+
+def _finite(value: Any) -> Any:  # noqa: ANN401 - JSON
+    """Return JSON values in which what is no finite number is null."""
+    if isinstance(value, Mapping):
+        return {key: _finite(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(entry) for entry in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def render_night(facts: Facts) -> str:
+    """
+    Return the page as text.
+
+    Parameters
+    ----------
+    facts : dict
+        Content of ``night.json``.
+
+    Raises
+    ------
+    InputError
+        If it is of another schema.
+    """
+    if facts.get("schema") != NIGHT_SCHEMA:
+        raise InputError(
+            f"the facts of the night have the schema {facts.get('schema')}, this version reads "
+            f"{NIGHT_SCHEMA}; make the page anew"
+        )
+    sections = [
+        state_section(facts),
+        checks_section(facts),
+        runs_section(facts),
+        rates_section(facts),
+        sky_section(facts),
+        cameras_section(facts),
+        pointing_section(facts),
+        images_section(facts),
+        coincidences_section(facts),
+        reconstruction_section(facts),
+        signals_section(facts),
+        responses_section(facts),
+        failures_section(facts),
+        resources_section(facts),
+    ]
+    version = facts["software"].get("sst1m", "")
+    calendar = facts["state"]["links"].get("calendar")
+    others = [" · ", link("all nights", calendar)] if calendar else []
+    subtitle = joined([f"Written {moment(facts['written'])} by sst1m {version}", *others])
+    return render_page(f"Night of {facts['night']}", subtitle, sections, facts=_head(facts))
+
+
+def _head(facts: Facts) -> list[tuple[str, object]]:
+    """Return what is shown above everything else."""
+    now, sky = facts["state"], facts["sky"]
+    done = sum(counts["done"] for counts in now["runs"].values())
+    wanted = sum(sum(counts.values()) - counts["skipped"] for counts in now["runs"].values())
+    head: list[tuple[str, object]] = [
+        ("State", verdict(facts)),
+        ("Quality", _quality(facts)),
+        ("Runs done", joined([number(done), " of ", number(wanted)])),
+    ]
+    if now["simulated"]:
+        head.append(("Data", state("neutral", "simulated")))
+    head += [(f"Live time, tel {tel}", _duration(seconds)) for tel, seconds in now["livetime_s"].items()]
+    if "missing" not in sky:
+        head.append(
+            ("Moon", f"{100 * sky['moon_illuminated']:.0f} %, highest {max(sky['moon_alt_deg']):.0f}°")
+        )
+    return head + [(name, text) for name, text in seen(facts)]
+
+
+def _quality(facts: Facts) -> Html:
+    """Return the worst light of the night and its runs."""
+    levels = [facts["quality"]["level"], *(level for level, n in facts["quality"]["runs"].items() if n)]
+    order = ("unknown", "good", "warning", "bad")
+    return light(max(levels, key=order.index))
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:.1f} s" if seconds < 600 else f"{seconds / 3600:.2f} h"

@@ -1,0 +1,154 @@
+"""What the report of a night is about, and where its inputs are."""
+
+import hashlib
+import json
+import logging
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from ..errors import Sst1mError
+from ..layout import NightLayout, side_paths
+from ..manifest import Manifest, read_manifest
+from ..night_record import ScienceState
+from ..night_science import SciencePaths
+from ..provenance import read_provenance
+from .memory import file_basis
+
+__all__ = ["NIGHT_SCHEMA", "NightView", "attempt", "calendar_page", "reason_of"]
+
+log = logging.getLogger(__name__)
+
+Facts = dict[str, Any]
+
+#: Raise the version where a reader of the old one would go wrong.
+NIGHT_SCHEMA = {"name": "sst1m-night-report", "version": 1}
+#: Everything in the directory of a night that the page shows.
+_SHOWN = (
+    *("*/cs[12]/dl1/*_dl1.h5", "*/stereo/dl1/*_stereo.h5", "*/*/dl2/*_dl2.h5"),
+    *("*/stereo/coincidences/*.h5", "*/*/dl3*/obs-index.fits.gz", "quarantine/*.json", "attempts/*.json"),
+)
+
+
+def calendar_page(ana_dir: Path) -> Path:
+    """Return where the page of all nights of an analysis root is."""
+    return ana_dir / "calendar" / "index.html"
+
+
+def reason_of(error: Exception) -> str:
+    """Return why something is missing on a page, in one line."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    if isinstance(error, Sst1mError):
+        return text
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    return f"unexpected {type(error).__name__}: {text}"
+
+
+def attempt(what: str, make: Callable[..., Facts], *args: Any) -> Facts:  # noqa: ANN401 - passed on
+    """
+    Return facts, or why there are none: an input that is broken must not cost the page.
+
+    Parameters
+    ----------
+    what : str
+        For the log.
+    make : callable
+        Returns the facts.
+    *args
+        For it.
+    """
+    try:
+        return make(*args)
+    except Exception as error:  # noqa: BLE001 - the page says what is missing, and why
+        log.debug("%s: %s", what, error, exc_info=True)
+        return {"missing": reason_of(error)}
+
+
+@dataclass(frozen=True)
+class NightView:
+    """
+    A night as its report sees it.
+
+    Parameters
+    ----------
+    night : NightLayout
+        Paths of the night.
+    paths : SciencePaths
+        Models, responses, cuts and sources.
+    setups : tuple of str
+        Set-ups that ``[night]`` asks for.
+    states : callable
+        Returns the states of all products after DL1; may raise.
+    limits_file : Path or None
+        Limits of quality; None for those of the checkout.
+    strictness : {"all", "usable", "good"}
+        Which runs may be in photon lists.
+    raw_directories : dict of int to Path
+        Where the raw files of each telescope are.
+    """
+
+    night: NightLayout
+    paths: SciencePaths
+    setups: tuple[str, ...]
+    states: Callable[[], list[ScienceState]]
+    limits_file: Path | None = None
+    strictness: str = "all"
+    raw_directories: dict[int, Path] = field(default_factory=dict)
+
+    @property
+    def page(self) -> Path:
+        """The page."""
+        return self.night.report / "index.html"
+
+    @property
+    def facts_file(self) -> Path:
+        """All numbers of the page."""
+        return self.night.report / "night.json"
+
+    @property
+    def calendar(self) -> Path:
+        """The page of all nights."""
+        return calendar_page(self.night.ana_dir)
+
+    @cached_property
+    def manifest(self) -> Manifest | None:
+        """The manifest; None where there is none that can be read."""
+        return read_manifest(self.night.manifest)
+
+    @cached_property
+    def record(self) -> Facts:
+        """The closing record; empty where there is none."""
+        return read_provenance(self.night.record) or {}
+
+    def link(self, path: Path) -> str | None:
+        """Return a path relative to the page; None where nothing is there."""
+        return os.path.relpath(path, self.night.report) if path.exists() else None
+
+    def provenance(self, product: Path) -> Facts:
+        """Return the JSON beside a product; empty where there is none."""
+        return read_provenance(side_paths(product)["json"]) or {}
+
+    def basis(self) -> str:
+        """Return a digest of all that the page depends on: unchanged, the page need not be made again."""
+        night = self.night
+        seen: list[object] = [NIGHT_SCHEMA, list(self.setups), self.strictness, self.paths.irf_method]
+        closing = {key: value for key, value in self.record.items() if key != "closed"}
+        seen += [_text(night.manifest), closing]
+        for pattern in _SHOWN:
+            seen += [
+                [os.path.relpath(p, night.root), *file_basis(p)] for p in sorted(night.root.glob(pattern))
+            ]
+        others = (self.limits_file, self.paths.sources_file, self.paths.mono_model_dir, self.paths.irf_dir)
+        seen += [[str(path), *file_basis(path)] for path in others if path is not None and path.exists()]
+        return hashlib.sha256(json.dumps(seen, default=str).encode()).hexdigest()
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, ValueError):
+        return ""
