@@ -12,6 +12,7 @@ from .demo import demo
 from .dl1_dl2 import dl1_dl2
 from .dl1_stereo import dl1_stereo
 from .dl2_dl3 import dl2_dl3
+from .event_classes import event_classes
 from .index import index
 from .make_irfs import make_irfs
 from .merge import merge
@@ -21,6 +22,7 @@ from .quicklook import quicklook
 from .r0_dl1 import r0_dl1
 from .simulate import simulate_group
 from .train_rfs import train_rfs
+from .train_rfs_misdirection import train_rfs_misdirection
 
 __all__ = ["cli", "main"]
 
@@ -45,6 +47,7 @@ COMMANDS = (
     dl1_dl2,
     dl1_stereo,
     dl2_dl3,
+    event_classes,
     index,
     make_irfs,
     merge,
@@ -54,6 +57,7 @@ COMMANDS = (
     r0_dl1,
     simulate_group,
     train_rfs,
+    train_rfs_misdirection,
 )
 for command in COMMANDS:
     cli.add_command(command)

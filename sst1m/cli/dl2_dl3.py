@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING
 import click
 
 from ..errors import ConfigError, InputError
+from ..layout_mc import EVENT_CLASSES
 from ..sources import DEFAULT_SOURCES, Source, read_sources
 
 if TYPE_CHECKING:
     from ..config import DataConfig
     from ..dl3.cuts import CutTables, GlobalCut
+    from ..dl3.export import Dl3Summary
     from ..dl3.names import Dl3Setup
 
 __all__ = ["dl2_dl3"]
@@ -40,15 +42,16 @@ def _setup_of(path: Path) -> "Dl3Setup":
 
 
 def _cuts(
-    directory: Path | None, setup: "Dl3Setup", method: str, config: "DataConfig"
+    directory: Path | None, setup: "Dl3Setup", method: str, config: "DataConfig", event_class: int | None
 ) -> "CutTables | GlobalCut":
     from ..dl3.cuts import CutTables, GlobalCut
 
     if directory is None:
-        return GlobalCut.from_config(config)
+        return GlobalCut.from_config(config, event_class)
     if not directory.is_dir():
         raise InputError(f"{directory}: there is no such directory of gammaness cuts; check the path")
-    return CutTables(directory, setup, "significance" if method == "significance" else "efficiency")
+    known = "significance" if method == "significance" else "efficiency"
+    return CutTables(directory, setup, known, event_class)
 
 
 @click.command(name="dl2-dl3")
@@ -95,6 +98,12 @@ def _cuts(
     help="Which of the energy-dependent cuts.",
 )
 @click.option(
+    "--event-classes",
+    multiple=True,
+    type=click.IntRange(EVENT_CLASSES[0], EVENT_CLASSES[-1]),
+    help="Photon lists of one class of events, in event_class_N/; may be given again. All events without it.",
+)
+@click.option(
     "--irf-method",
     type=click.Choice(["interpolate", "nearest"]),
     default="interpolate",
@@ -116,6 +125,7 @@ def dl2_dl3(
     sources_file: Path,
     gammaness_cut_dir: Path | None,
     cut_method: str,
+    event_classes: tuple[int, ...],
     irf_method: str,
     irf_version: str | None,
     max_gap: float,
@@ -135,6 +145,8 @@ def dl2_dl3(
             --gammaness-cut-dir mc/demo/cuts
         sst1m dl2-dl3 -d dl2 -i irfs -c config/sst1m_data_config.json -o dl3 --target-name GRB \\
             --target-ra 288.265 --target-dec 19.774
+        sst1m dl2-dl3 -d dl2_classes -i irfs -c config/sst1m_data_config.json -o dl3 --target-name Crab \\
+            --event-classes 1 --event-classes 2
     """
     from ..config import DataConfig, load_config
     from ..dl3.blocks import BlockRules
@@ -149,18 +161,23 @@ def dl2_dl3(
     config, setup = load_config(config_file), _setup_of(files[0])
     if not isinstance(config, DataConfig):
         raise ConfigError(f"{config_file}: is a configuration of simulations; give one of data")
-    cuts = _cuts(gammaness_cut_dir, setup, cut_method, config)
-    summary = export_dl3(
-        files,
-        output_dir,
-        target=target,
-        setup=setup,
-        config=config,
-        cuts=cuts,
-        irfs=IrfCatalogue(irf_dir, tel_setup_of(setup), cuts.tag, irf_version),
-        irf_method="nearest" if irf_method == "nearest" else "interpolate",
-        rules=BlockRules(max_gap_s=60 * max_gap),
-    )
+    for event_class in event_classes or (None,):
+        cuts = _cuts(gammaness_cut_dir, setup, cut_method, config, event_class)
+        summary = export_dl3(
+            files,
+            output_dir if event_class is None else output_dir / f"event_class_{event_class}",
+            target=target,
+            setup=setup,
+            config=config,
+            cuts=cuts,
+            irfs=IrfCatalogue(irf_dir, tel_setup_of(setup), cuts.tag, irf_version),
+            irf_method="nearest" if irf_method == "nearest" else "interpolate",
+            rules=BlockRules(max_gap_s=60 * max_gap),
+        )
+        _show(summary)
+
+
+def _show(summary: "Dl3Summary") -> None:
     for path, facts in zip(summary.files, summary.observations, strict=True):
         runs = f"{len(facts['runs'])} run{'s' * (len(facts['runs']) != 1)}"
         click.echo(f"{path}: {facts['n_written']} events, {facts['livetime_s']:.1f} s live time, {runs}")

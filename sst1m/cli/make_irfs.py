@@ -1,7 +1,7 @@
 """Make the instrument response of a node by hand."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -59,6 +59,15 @@ def _cuts(
     return GammanessCuts.read(found[0])
 
 
+def _classes(gamma: "ReconstructedEvents", path: Path) -> list[int]:
+    """Return the classes that there are events of."""
+    from ..layout_mc import EVENT_CLASSES
+
+    if "event_type" not in gamma.table.colnames:
+        raise InputError(f"{path}: its events have no classes; make them with event-classes")
+    return [n for n in EVENT_CLASSES if n in gamma.table["event_type"]]
+
+
 def _point_like_path(path: Path, offset_deg: float) -> Path:
     """Return the path of a point-like response: a directory of its own, so that no reader mixes them up."""
     directory = path.parent.with_name(f"{path.parent.name}_pointlike_{offset_deg:g}deg")
@@ -110,6 +119,7 @@ def _point_like_path(path: Path, offset_deg: float) -> Path:
 @click.option(
     "--scale-true-energies", is_flag=True, help="Biased response: times true_energy_scaling_factor."
 )
+@click.option("--event-classes", is_flag=True, help="One response per class of events instead of one.")
 @click.option("--irf-version", default=_VERSION, show_default=True, help="MAJOR_MINOR in the tree.")
 @click.option("--plot", is_flag=True, help="Also draw the components, as a PNG in the output directory.")
 def make_irfs(
@@ -123,6 +133,7 @@ def make_irfs(
     point_like: float | None,
     energy_range: tuple[float, float] | None,
     scale_true_energies: bool,
+    event_classes: bool,
     irf_version: str,
     plot: bool,
 ) -> None:
@@ -138,38 +149,46 @@ def make_irfs(
             --gammaness-cut-dir cuts
         sst1m make-irfs -fg point_gamma_dl2.h5 -fp proton_dl2.h5 -c config/sst1m_mc_config.json \\
             --point-like 0.7
+        sst1m make-irfs -fg classes/gamma_dl2.h5 -fp classes/proton_dl2.h5 \\
+            -c config/sst1m_mc_config.json --event-classes
     """
     from ..io.dl2 import read_dl2
-    from ..irf.maker import make_irfs as make
     from ..layout_mc import irf_path
 
     config = _config(config_file)
     inputs = [path for path in (input_file_gamma, input_file_proton, input_file_electron) if path]
-    gamma, proton, *electron = (read_dl2(path) for path in inputs)
-    node = _node(node_name, gamma, input_file_gamma)
-    cuts = _cuts(gammaness_cut_dir, config, node, gamma)
-    output = irf_path(output_dir, gamma.tel_setup, irf_version, node, cuts.tag)
-    if point_like is not None:
-        output = _point_like_path(output, point_like)
-    irf = make(
-        output,
-        gamma,
-        proton,
-        *electron,
-        cuts=cuts,
-        config=config,
-        node=node,
-        setup=gamma.tel_setup,
-        point_like=point_like,
-        energy_range_tev=energy_range,
-        scale_true_energies=scale_true_energies,
-        inputs=inputs,
-    )
+    events = [read_dl2(path) for path in inputs]
+    node = _node(node_name, events[0], input_file_gamma)
+    cuts = _cuts(gammaness_cut_dir, config, node, events[0])
+    request = {
+        "config": config,
+        "node": node,
+        "setup": events[0].tel_setup,
+        "point_like": point_like,
+        "energy_range_tev": energy_range,
+        "scale_true_energies": scale_true_energies,
+        "inputs": inputs,
+    }
+    for event_class in _classes(events[0], input_file_gamma) if event_classes else (None,):
+        of_class = cuts.of_class(event_class)
+        output = irf_path(output_dir, events[0].tel_setup, irf_version, node, of_class.tag)
+        if point_like is not None:
+            output = _point_like_path(output, point_like)
+        _make(output, events, request | {"cuts": of_class}, output_dir if plot else None)
+
+
+def _make(
+    output: Path, events: "list[ReconstructedEvents]", request: dict[str, Any], figures: Path | None
+) -> None:
+    """Make one response, say what is in it, and draw it."""
+    from ..irf.maker import make_irfs as make
+
+    irf = make(output, *events, **request)
     counts = [f"{irf.making[card]} {kind}" for card, kind in _COUNTED.items() if card in irf.making]
     click.echo(f"{output}: {', '.join(counts)} after all cuts")
-    if plot:
+    if figures is not None:
         from ..irf.plots import plot_irfs
 
-        figure = output_dir / f"{output.parent.name}_{irf.setup}.png"
+        figure = figures / f"{output.parent.name}_{irf.setup}.png"
         plot_irfs(irf, figure)
         click.echo(f"{figure}")

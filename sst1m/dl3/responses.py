@@ -127,8 +127,10 @@ def _check_node(irfs: "IrfCatalogue", node: Node, config: "AnalysisConfig", cuts
 
 def _check_classes(block: Block, irfs: "IrfCatalogue", cuts: "GammanessCuts") -> None:
     """Refuse events that were divided into classes by other edges than those of the responses."""
-    for run in block.runs:
-        if cuts.event_class is None or not len(run.events) or run.node not in irfs.nodes:
+    # Events without any class are refused by the cut itself.
+    divided = [run for run in block.runs if len(run.events) and "event_type" in run.events.colnames]
+    for run in divided if cuts.event_class is not None else ():
+        if run.node not in irfs.nodes:
             continue
         ours = (run.info.get("event_classes") or {}).get("fingerprint")
         if ours != irfs.read(run.node).making.get("CLASSES"):

@@ -40,7 +40,7 @@ def test_the_paths_are_those_of_the_documentation():
 
 
 @pytest.mark.parametrize("setup", ["tel_001", "tel_002", "stereo"])
-@pytest.mark.parametrize("tag", ["0.75", "energydep"])
+@pytest.mark.parametrize("tag", ["0.75", "energydep", "0.75_ec1", "energydep_ec4"])
 def test_the_path_of_a_response_says_what_it_is(setup, tag):
     path = irf_path(Path("/irf"), setup, "0_12", Node(40, 90, 136.5), tag)
     data = {"tel_001": "tel_021", "tel_002": "tel_022", "stereo": "stereo"}[setup]
@@ -84,7 +84,7 @@ def test_other_names_are_no_shards(name):
 
 
 @pytest.mark.parametrize(
-    ("version", "tag"), [("0.6", "0.75"), ("0_6", "0,75"), ("0_6", "../x"), ("", "0.75")]
+    ("version", "tag"), [("0.6", "0.75"), ("0_6", "0,75"), ("0_6", "../x"), ("", "0.75"), ("0_6", "0.75_ec5")]
 )
 def test_versions_and_tags_are_checked(version, tag):
     with pytest.raises(ConfigError):

@@ -48,6 +48,20 @@ def test_a_table_keeps_nothing_outside_its_bins(table):
     assert table.passes(energies, np.ones(9)).tolist() == [False] * 7 + [True, True]
 
 
+def test_a_cut_of_one_class_keeps_its_events_only(table, mc_config):
+    for cut, tag in ((GammanessCuts.from_config(mc_config), "0.75"), (table, "energydep")):
+        second = cut.of_class(2)
+        assert second.tag == f"{tag}_ec2" and second.of_class(None).tag == cut.tag == tag
+        request = ([1, 1, 1], [0.9, 0.9, 0.1])
+        assert second.passes(*request, [2, 3, 2]).tolist() == [True, False, False]
+        with pytest.raises(InputError, match="no classes"):
+            second.passes(*request)
+        with pytest.raises(ModelMismatchError, match="events of class 2"):
+            cut.require_same_kind(second, "x")
+        with pytest.raises(InputError, match="no event class 5"):
+            cut.of_class(5)
+
+
 def test_a_table_survives_its_file(table, tmp_path):
     path = tmp_path / "gammaness_cuts_efficiency_stereo.h5"
     table.write(path)
