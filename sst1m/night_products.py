@@ -25,6 +25,7 @@ __all__ = [
     "make_product",
     "product_state",
     "remove_orphans",
+    "remove_photon_lists",
 ]
 
 log = logging.getLogger(__name__)
@@ -267,12 +268,19 @@ def remove_orphans(night: NightLayout) -> Iterator[str]:
         yield from _removed(night, [dl2], source)
     for index in sorted(night.root.glob("*/*/dl3*/obs-index.fits.gz")):
         if not any(index.parent.with_name("dl2").glob("*_dl2.h5")):
-            lists = [
-                index,
-                index.with_name("hdu-index.fits.gz"),
-                *sorted(index.parent.glob("SST1M_*_dl3.fits")),
-            ]
-            yield from _removed(night, lists, index.parent.with_name("dl2"))
+            yield from _removed(night, _photon_lists(index), index.parent.with_name("dl2"))
+
+
+def _photon_lists(index: Path) -> list[Path]:
+    """Return the index of photon lists and what it is an index of."""
+    return [index, index.with_name("hdu-index.fits.gz"), *sorted(index.parent.glob("SST1M_*_dl3.fits"))]
+
+
+def remove_photon_lists(night: NightLayout, index: Path) -> None:
+    """Remove photon lists of which no run is left that may be in them."""
+    for product in _photon_lists(index) if index.exists() else ():
+        night.checked_inside(product)
+        remove_product(product, side_paths(product))
 
 
 def _removed(night: NightLayout, products: Sequence[Path], source: Path) -> Iterator[str]:

@@ -13,7 +13,7 @@ from sst1m.layout import NightLayout
 from sst1m.manifest import Manifest
 from sst1m.night_products import ProductJob, directory_digest, product_state
 from sst1m.night_record import ScienceState
-from sst1m.sources import read_sources
+from sst1m.sources import Source, read_sources
 
 if TYPE_CHECKING:
     from sst1m.config import AnalysisConfig
@@ -51,6 +51,10 @@ class SciencePaths:
         Catalogue of sources.
     irf_method : {"interpolate", "nearest"}
         How the response of an observation follows from those of the nodes.
+    quality : {"all", "usable", "good"}
+        Which runs go into photon lists, see `sst1m.monitoring.selection.RunSelection`.
+    quality_file : Path or None
+        Limits of quality; None for those of the checkout.
     """
 
     mono_model_dir: Path | None
@@ -60,6 +64,8 @@ class SciencePaths:
     eff_cut_dir_stereo: Path | None
     sources_file: Path | None
     irf_method: str
+    quality: Literal["all", "usable", "good"] = "all"
+    quality_file: Path | None = None
 
     def model_dir(self, setup: Setup) -> Path:
         """Return the directory of the forests; `ConfigError` where the site gives none."""
@@ -209,7 +215,6 @@ class NightScience:
     def photon_lists(self, setup: Setup, *, energy_dependent: bool) -> ProductJob:
         """Return the photon lists of a set-up; their index, written last, says that they are complete."""
         directory = self.night.dl3_directory(self.target, setup, energy_dependent=energy_dependent)
-        events = [job.product for job in self.reconstructions(setup) if job.product.exists()]
         settings: dict[str, object] = {
             "config": self.config.fingerprint(),
             "irfs": _digest(self.paths.responses(), "**/*.fits*"),
@@ -222,18 +227,35 @@ class NightScience:
         return ProductJob(
             night=self.night,
             product=directory / "obs-index.fits.gz",
-            inputs=tuple(events),
+            inputs=tuple(self._selected(setup)),
             settings=settings,
             label=f"{self.target} {setup} {directory.name}",
         )
 
+    def _selected(self, setup: Setup) -> list[Path]:
+        """Return the DL2 files of runs that are good enough for photon lists."""
+        made = [job for job in self.reconstructions(setup) if job.product.exists()]
+        if self.paths.quality == "all":
+            return [job.product for job in made]
+        from sst1m.monitoring.selection import RunSelection
+
+        selection = RunSelection(self.paths.quality, self.paths.quality_file, self._known_source())
+        if setup != "stereo":
+            return [job.product for job in made if selection.accepts(job.inputs[0])]
+        runs = {self.night.stereo_path(dl1): dl1 for dl1 in self.dl1_files("cs1")}
+        others = self.dl1_files("cs2")
+        return [job.product for job in made if selection.accepts_both(runs[job.inputs[0]], others)]
+
     def _source(self) -> list[object] | None:
         """Return name and position of the target; None where the catalogue does not know it."""
+        source = self._known_source()
+        return None if source is None else [source.name, source.ra_deg, source.dec_deg]
+
+    def _known_source(self) -> Source | None:
         try:
-            source = read_sources(self.paths.sources()).named(self.target)
+            return read_sources(self.paths.sources()).named(self.target)
         except InputError:
             return None
-        return [source.name, source.ra_deg, source.dec_deg]
 
     def states(self, wanted: Iterable[Setup], until: str) -> list[ScienceState]:
         """Return the state of every product of the target up to a level, from the disk alone."""
@@ -260,7 +282,7 @@ class NightScience:
             return
         for kind in (False,) if self.paths.cut_dir(setup) is None else (False, True):
             job = self.photon_lists(setup, energy_dependent=kind)
-            if job.inputs:
+            if job.inputs or job.product.exists():
                 yield job.product.parent.name, job
 
 

@@ -5,7 +5,13 @@ from collections.abc import Callable, Iterator
 from sst1m.checkpoint import SideFiles
 from sst1m.config import DataConfig
 from sst1m.errors import ConfigError
-from sst1m.night_products import ProductJob, ProductOutcome, make_product, product_state
+from sst1m.night_products import (
+    ProductJob,
+    ProductOutcome,
+    make_product,
+    product_state,
+    remove_photon_lists,
+)
 from sst1m.night_science import NightScience, Setup
 
 __all__ = ["export", "match_telescopes", "reconstruct"]
@@ -122,7 +128,10 @@ def export(science: NightScience, setup: Setup, *, energy_dependent: bool) -> Se
         The index of the photon lists, if it was not settled before.
     """
     job = science.photon_lists(setup, energy_dependent=energy_dependent)
-    if not job.inputs or product_state(job)[0] != "waiting":
+    if not job.inputs:
+        remove_photon_lists(science.night, job.product)
+        return
+    if product_state(job)[0] != "waiting":
         return
 
     def write(side_files: SideFiles) -> None:

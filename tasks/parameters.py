@@ -66,6 +66,7 @@ class site(luigi.Config):  # noqa: N801 - the class name is the section's name i
     stereo_model_dir = _SitePath("forests of both telescopes together")
     eff_cut_dir_mono = _SitePath("energy-dependent gammaness cuts of the single telescopes")
     eff_cut_dir_stereo = _SitePath("energy-dependent gammaness cuts of both telescopes together")
+    quality_file = _SitePath("limits of the quality checks, e.g. a copy of config/quality.toml")
     sources_file = _SitePath("catalogue of sources (ECSV), e.g. a copy of config/sources.ecsv")
     mc_dir = _SitePath("root of the simulations")
     mc_config_file = _SitePath("configuration of the simulations' analysis (JSON)")
@@ -89,6 +90,11 @@ class night(luigi.Config):  # noqa: N801 - the class name is the section's name 
         default="interpolate",
         choices=("interpolate", "nearest"),
         description="response of an observation: between the nodes of the production, or of the nearest one",
+    )
+    quality = luigi.ChoiceParameter(
+        default="all",
+        choices=("all", "usable", "good"),
+        description="runs that go into photon lists: all, those that are not bad, those that are good",
     )
     version = luigi.Parameter(
         default="",
@@ -205,6 +211,8 @@ def science_paths() -> SciencePaths:
         eff_cut_dir_stereo=optional_site_path("eff_cut_dir_stereo"),
         sources_file=optional_site_path("sources_file"),
         irf_method=night_options().irf_method,
+        quality=night_options().quality,
+        quality_file=optional_site_path("quality_file"),
     )
 
 

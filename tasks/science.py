@@ -155,9 +155,9 @@ class ExportPhotonLists(TargetTask):
         return ReconstructRuns(date=self.date, target=self.target, setup=self.setup)
 
     def jobs(self) -> list[ProductJob]:
-        """Return the index of the photon lists; nothing where no event was reconstructed."""
+        """Return the index of the photon lists; nothing where no run is left for them."""
         job = self.science.photon_lists(self.setup, energy_dependent=self.energy_dependent)
-        return [job] if job.inputs else []
+        return [job] if job.inputs or job.product.exists() else []
 
     def output(self) -> luigi.LocalTarget:
         """Return the index of the photon lists."""

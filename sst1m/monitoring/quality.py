@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
@@ -12,6 +13,7 @@ from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from ..config.fields import Section
 from ..errors import ConfigError
+from ..sources import Source
 
 __all__ = [
     "DEFAULT_LIMITS",
@@ -27,6 +29,7 @@ __all__ = [
     "is_accepted",
     "read_limits",
     "run_quantities",
+    "target_offset_deg",
     "worst",
 ]
 
@@ -249,6 +252,17 @@ def run_quantities(
 
 def _ratio(part: float | None, whole: float | None) -> float | None:
     return None if part is None or not whole else part / whole
+
+
+def target_offset_deg(record: Mapping[str, Any], target: Source | None) -> float | None:
+    """Return the angle between the optical axis of a run and its target [deg]; None where one is unknown."""
+    run = record.get("run") or {}
+    ra, dec = run.get("ra_deg"), run.get("dec_deg")
+    if target is None or ra is None or dec is None:
+        return None
+    d1, d2, across = (math.radians(angle) for angle in (target.dec_deg, dec, ra - target.ra_deg))
+    haversine = math.sin((d2 - d1) / 2) ** 2 + math.cos(d1) * math.cos(d2) * math.sin(across / 2) ** 2
+    return math.degrees(2 * math.asin(math.sqrt(min(haversine, 1.0))))
 
 
 def check_run(

@@ -1,6 +1,5 @@
 """Runs of a night and what their DL1 and DL2 files say, added up by telescope and set-up."""
 
-import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,14 +8,21 @@ from ..errors import OutputError
 from ..layout import side_paths
 from ..layout_mc import ProductionLayout
 from ..manifest import ManifestRow
-from ..monitoring.quality import QualityLimits, check_run, is_accepted, run_quantities, worst
+from ..monitoring.quality import (
+    QualityLimits,
+    check_run,
+    is_accepted,
+    run_quantities,
+    target_offset_deg,
+    worst,
+)
 from ..nodes import Node
-from ..sources import Source, SourceCatalogue
+from ..sources import SourceCatalogue
 from .memory import Memory, file_basis, files_basis
 from .night_view import NightView, attempt
 from .telescope_facts import added
 
-__all__ = ["expected_facts", "reconstruction_facts", "run_rows", "separation_deg"]
+__all__ = ["expected_facts", "reconstruction_facts", "run_rows"]
 
 Facts = dict[str, Any]
 
@@ -79,7 +85,8 @@ def _row(
     product = view.night.root / row["product"]
     record = view.provenance(product)
     facts["product"] = row["product"]
-    offset = _offset_deg(record, row["target"], sources)
+    target = sources.named(row["target"]) if sources and row["target"] in sources else None
+    offset = target_offset_deg(record, target)
     facts["quantities"] = attempt("quantities", run_quantities, record, offset)
     info, live = record.get("calibration") or {}, (record.get("calibration") or {}).get("live_time") or {}
     facts["pointing"] = info.get("mean_pointing")
@@ -132,22 +139,6 @@ def _photon_lists(view: NightView) -> dict[str, list[Facts]]:
             for name in observation.get("runs", ()) if path else ():
                 found.setdefault(name, []).append({"setup": f"{setup} {level}", "path": path})
     return found
-
-
-def _offset_deg(record: Facts, target: str, sources: SourceCatalogue | None) -> float | None:
-    run = record.get("run") or {}
-    ra, dec = run.get("ra_deg"), run.get("dec_deg")
-    if sources is None or target not in sources or ra is None or dec is None:
-        return None
-    return separation_deg(sources.named(target), ra, dec)
-
-
-def separation_deg(source: Source, ra_deg: float, dec_deg: float) -> float:
-    """Return the angle between a source and a direction [deg]."""
-    d1, d2 = math.radians(source.dec_deg), math.radians(dec_deg)
-    across = math.radians(ra_deg - source.ra_deg)
-    haversine = math.sin((d2 - d1) / 2) ** 2 + math.cos(d1) * math.cos(d2) * math.sin(across / 2) ** 2
-    return math.degrees(2 * math.asin(math.sqrt(min(haversine, 1.0))))
 
 
 def expected_facts(view: NightView, rows: Sequence[Facts], tel_id: int, memory: Memory) -> Facts:
