@@ -15,7 +15,7 @@ from submit.root import Root
 from submit.site import Site
 from submit.state_files import append_line, make_directory, read_json, read_lines, write_json
 
-__all__ = ["Campaign", "campaigns"]
+__all__ = ["Campaign", "campaigns", "user_name"]
 
 #: A lock of another machine that is older than this was left by a process that died [s].
 _LOCK_S = 3600
@@ -53,7 +53,7 @@ class Campaign:
         shared = site.plan.group_writable
         for directory in (site.state_dir, campaign.directory, campaign.quarantine, campaign.rounds):
             make_directory(directory, group_writable=shared)
-        made = campaign.read() if campaign.file.exists() else {"made": time.time(), "user": getpass.getuser()}
+        made = campaign.read() if campaign.file.exists() else {"made": time.time(), "user": user_name()}
         content = {**made, "root": root.as_json(), "site": str(site.file)}
         if content != made:
             write_json(campaign.file, content)
@@ -93,7 +93,7 @@ class Campaign:
         holder = {
             "host": socket.gethostname(),
             "pid": os.getpid(),
-            "user": getpass.getuser(),
+            "user": user_name(),
             "time": time.time(),
         }
         self._take_lock(holder)
@@ -163,6 +163,14 @@ class Campaign:
         """Return what is known of the tasks in quarantine by id."""
         records = [read_json(path) for path in sorted(self.quarantine.glob("*.json"))]
         return {str(record.get("id")): record for record in records}
+
+
+def user_name() -> str:
+    """Return who runs this process; a number where the machine does not know the name."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return str(os.getuid())
 
 
 def campaigns(state_dir: Path) -> list[Campaign]:

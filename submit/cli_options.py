@@ -45,7 +45,9 @@ def root_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def site_of(context: click.Context) -> Site:
     """Return the settings that the command was given, or those that it finds."""
-    return load_site(find_site(context.obj))
+    site = load_site(find_site(context.obj))
+    site.share()
+    return site
 
 
 def root_of(module: str, words: tuple[str, ...]) -> Root:

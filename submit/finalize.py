@@ -78,7 +78,9 @@ def _site(campaign: Campaign) -> Site:
     place = campaign.read().get("site")
     if not isinstance(place, str):
         raise StateError(f"{campaign.file}: does not name the settings of the site; submit it again")
-    return load_site(Path(place))
+    site = load_site(Path(place))
+    site.share()
+    return site
 
 
 if __name__ == "__main__":

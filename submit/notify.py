@@ -1,7 +1,6 @@
 """Tells people that a campaign does not go on by itself, by mail or by a web hook."""
 
 import datetime
-import getpass
 import json
 import logging
 import smtplib
@@ -12,7 +11,7 @@ from email.message import EmailMessage
 from email.utils import formatdate
 
 from submit.advance import Outcome
-from submit.campaign import Campaign
+from submit.campaign import Campaign, user_name
 from submit.site import NotifySettings, Site
 from submit.state_files import read_json, write_json
 
@@ -85,7 +84,7 @@ def notify(campaign: Campaign, site: Site, text: str) -> bool:
 def _send_mail(settings: NotifySettings, name: str, text: str) -> bool:
     message = EmailMessage()
     message["Subject"] = f"{name} is not complete"
-    message["From"] = settings.sender or f"{getpass.getuser()}@{socket.getfqdn()}"
+    message["From"] = settings.sender or f"{user_name()}@{socket.getfqdn()}"
     message["To"] = ", ".join(settings.mail)
     message["Date"] = formatdate()
     message.set_content(text)

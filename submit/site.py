@@ -126,6 +126,11 @@ class Site(_Strict):
     notify: NotifySettings = NotifySettings()
     file: Path = Field(default=Path(_NAME), description="the file itself")
 
+    def share(self) -> None:
+        """Let the group write whatever this process and those that it starts make, if the site says so."""
+        if self.plan.group_writable:
+            os.umask(0o002)
+
 
 def find_site(given: Path | None) -> Path:
     """

@@ -115,8 +115,8 @@ def make_farm(tmp_path, wait_for, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(HERE))
     monkeypatch.syspath_prepend(str(HERE))
 
-    def make(backend: str, count: int, **settings) -> "_farm.Farm":
-        return _farm.Farm(tmp_path, wait_for, backend, count, **settings)
+    def make(backend: str, count: int, base: Path = tmp_path, **settings) -> "_farm.Farm":
+        return _farm.Farm(base, wait_for, backend, count, **settings)
 
     return make
 

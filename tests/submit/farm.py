@@ -66,15 +66,16 @@ class Farm:
     def submit(self):
         return advance(self.campaign, self.site)
 
-    def call(self, *words, **popen):
+    def call(self, *words, prefix=(), **popen):
         return subprocess.Popen(
-            [sys.executable, "-c", "from submit.cli import main; main()", "--site", str(self.file), *words],
+            [*prefix, sys.executable, "-c", "from submit.cli import main; main()",
+             "--site", str(self.file), *words],
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=ROOT, **popen,
         )  # fmt: skip
 
-    def said_by(self, *words):
+    def said_by(self, *words, **popen):
         """Return the exit status of the command and what it says."""
-        process = self.call(*words)
+        process = self.call(*words, **popen)
         text, _ = process.communicate(timeout=120)
         return process.returncode, text
 
