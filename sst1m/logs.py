@@ -3,6 +3,7 @@
 import contextlib
 import logging
 import platform
+import sys
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -33,10 +34,29 @@ def is_collecting() -> bool:
     return bool(_open)
 
 
+class _LogFile(logging.FileHandler):
+    """A log on a disk that may fail: the work goes on, and the first error is kept for `RunLog.content`."""
+
+    failure: OSError | None = None
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
+        """Keep the error of the disk; any other one is one of the program, and logging reports it."""
+        error = sys.exc_info()[1]
+        if isinstance(error, OSError):
+            self.failure = self.failure or error
+        else:
+            super().handleError(record)
+
+    def close(self) -> None:
+        """Close the file; what the disk refuses to take now is lost with the log."""
+        with contextlib.suppress(OSError):
+            super().close()
+
+
 class RunLog:
     """An open log file; the next line that is logged goes into it."""
 
-    def __init__(self, path: Path, handler: logging.Handler) -> None:
+    def __init__(self, path: Path, handler: _LogFile) -> None:
         self.path, self._handler = path, handler
 
     def result(self, text: str) -> None:
@@ -52,8 +72,18 @@ class RunLog:
         self._handler.emit(logging.makeLogRecord({"name": __name__, "levelname": level, "msg": text}))
 
     def content(self) -> bytes:
-        """Return what has been logged so far."""
-        return self.path.read_bytes()
+        """
+        Return what has been logged so far.
+
+        Raises
+        ------
+        OutputError
+            If a line could not be written, or cannot be read again.
+        """
+        with explained_write_errors(self.path):
+            if self._handler.failure is not None:
+                raise self._handler.failure
+            return self.path.read_bytes()
 
 
 @contextlib.contextmanager
@@ -77,7 +107,7 @@ def run_log(path: Path, heading: Mapping[str, object]) -> Iterator[RunLog]:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.unlink(missing_ok=True)
         # Appending keeps the lines of this process and of its forked child apart.
-        handler = logging.FileHandler(path, mode="a", encoding="utf-8", errors="backslashreplace")
+        handler = _LogFile(path, mode="a", encoding="utf-8", errors="backslashreplace")
     handler.setFormatter(utc_formatter())
     handler.setLevel(logging.INFO)
     with contextlib.closing(handler), _attached(handler), _noted(path):

@@ -134,6 +134,7 @@ class _Scan:
 
     rows: list[ManifestRow] = field(default_factory=list)
     copying: dict[str, int] = field(default_factory=dict)
+    unreadable: set[tuple[int, str]] = field(default_factory=set)
     recheck_after_ns: int | None = None
 
 
@@ -157,6 +158,9 @@ def scan_night(request: NightRequest) -> Manifest:
             scan.rows.append(_row(request, scan, tel_id, name, status, corrections))
     _check_runs_exist(corrections, scan.rows, request)
     rows = sorted_rows(_without_rivals(scan.rows))
+    for tel_id, name in scan.unreadable:
+        # As if it had not been there: the next call looks at it again.
+        listing[tel_id][name] = None
     return Manifest(
         date=request.date,
         rows=rows,
@@ -198,6 +202,9 @@ def _row(
         return _incomplete(request, scan, row, status, error)
     except RawFileError as error:
         return _incomplete(request, scan, row, status, _IncompleteError(str(error)))
+    except InputError as error:
+        scan.unreadable.add((tel_id, file))
+        return row.with_state("waiting", str(error))
     return _planned(request.night, name, row, target, correction)
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import luigi
 
 from sst1m.analysis_root import claim_analysis_root
-from sst1m.errors import ConfigError
+from sst1m.errors import ConfigError, Sst1mError
 from sst1m.isolation import die_with_parent
 from sst1m.layout import NightLayout
 from sst1m.night_scan import NightRequest
@@ -20,7 +20,7 @@ from tasks.parameters import NightParameter, analysis_dir, last_night, night_opt
 if TYPE_CHECKING:
     from sst1m.config import AnalysisConfig
 
-__all__ = ["CALL_STARTED_NS", "NightTask", "load_data_config", "load_site_config"]
+__all__ = ["CALL_STARTED_NS", "NightTask", "PlannedTask", "load_data_config", "load_site_config"]
 
 CALL_STARTED_NS = time.time_ns()
 """When the present command began; forked workers inherit it."""
@@ -28,7 +28,20 @@ CALL_STARTED_NS = time.time_ns()
 _MAIN_PID = os.getpid()
 
 
-class NightTask(luigi.Task):
+class PlannedTask(luigi.Task):
+    """A task that remembers what it needs: luigi asks for it after the work, too, to write its summary."""
+
+    def _requires(self) -> list[luigi.Task]:
+        try:
+            self._known_requires: list[luigi.Task] = super()._requires()
+        except Sst1mError:
+            # A disk that has failed meanwhile is no error of the summary.
+            if "_known_requires" not in self.__dict__:
+                raise
+        return self._known_requires
+
+
+class NightTask(PlannedTask):
     """A task that belongs to a night."""
 
     date = NightParameter(default=last_night(), description="evening of the night; default: last night")

@@ -8,6 +8,7 @@ import luigi
 
 from sst1m.errors import ConfigError
 from sst1m.layout import raw_directory
+from tasks.base import PlannedTask
 from tasks.console import report_at_exit
 from tasks.luigi_cfg import check_luigi_cfg
 from tasks.night import RunNight
@@ -18,7 +19,7 @@ __all__ = ["RunNights"]
 log = logging.getLogger(__name__)
 
 
-class RunNights(luigi.WrapperTask):
+class RunNights(PlannedTask, luigi.WrapperTask):
     """
     Processes all nights from one date to another that have raw files; says which have none.
 

@@ -13,6 +13,7 @@ from sst1m.errors import ConfigError
 from sst1m.isolation import die_with_parent
 from sst1m.nodes import Node
 from sst1m.production.find import find_production
+from tasks.base import PlannedTask
 from tasks.console import set_traceback_file, start_console
 from tasks.parameters import site_path
 
@@ -120,7 +121,7 @@ def file_digest(path: Path, what: str) -> str:
         raise ConfigError(f"{what} {path}: cannot be read ({error.strerror})") from None
 
 
-class ProductionTask(luigi.Task):
+class ProductionTask(PlannedTask):
     """A task of a production."""
 
     production = luigi.Parameter(description="name of a file in config/productions, or path of a .toml file")

@@ -14,7 +14,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from sst1m.errors import RawFileError
+from sst1m.errors import InputError, RawFileError
 
 __all__ = ["BLOCK_SIZE", "CardValue", "FitsHdu", "expected_size", "data_sum", "fold_sum", "read_hdus"]
 
@@ -22,6 +22,7 @@ BLOCK_SIZE = 2880
 CardValue = bool | int | float | str | None
 
 _CARD_SIZE = 80
+_MAX_AXES = 999  # FITS standard 4.0, section 4.4.1
 _MAX_HEADER_BLOCKS = 400  # 14 400 cards; a real header has about 130
 _CHUNK = 1 << 20
 
@@ -94,7 +95,8 @@ def _read_cards(file: BinaryIO, path: Path) -> dict[str, CardValue]:
 
 def _data_size(cards: dict[str, CardValue], path: Path) -> int:
     """Return the bytes of data that a header announces (FITS standard 4.0, equation 2)."""
-    axes = [cards.get(f"NAXIS{i + 1}") for i in range(_whole_number(cards.get("NAXIS"), "NAXIS", path))]
+    n_axes = _whole_number(cards.get("NAXIS"), "NAXIS", path, below=_MAX_AXES + 1)
+    axes = [cards.get(f"NAXIS{i + 1}") for i in range(n_axes)]
     if not axes:
         return 0
     size = _whole_number(cards.get("PCOUNT", 0), "PCOUNT", path)
@@ -105,9 +107,9 @@ def _data_size(cards: dict[str, CardValue], path: Path) -> int:
     return bits // 8 * (product + size)
 
 
-def _whole_number(value: CardValue, keyword: str, path: Path) -> int:
+def _whole_number(value: CardValue, keyword: str, path: Path, *, below: int = 1 << 48) -> int:
     """Return a card that counts something, as a number that can be one."""
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 1 << 48:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < below:
         raise RawFileError(
             f"{path}: the FITS header has {keyword} = {value!r}, not a count; "
             "copy the file again from its source"
@@ -122,13 +124,15 @@ def read_hdus(path: Path) -> list[FitsHdu]:
     Raises
     ------
     RawFileError
-        If the file cannot be opened, is empty, is not FITS, or ends inside a header.
+        If the file is empty, is not FITS, or ends inside a header.
+    InputError
+        If it cannot be opened or read, which says nothing about the file.
     """
     try:
         with path.open("rb") as file:
             return list(_walk_hdus(file, path))
     except OSError as error:
-        raise RawFileError(
+        raise InputError(
             f"{path}: cannot be read ({error.strerror or error}); check the path and its rights"
         ) from error
 

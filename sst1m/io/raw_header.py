@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
-from sst1m.errors import RawFileError
+from sst1m.errors import InputError, RawFileError
 from sst1m.io.fits_header import CardValue, FitsHdu, data_sum, expected_size, fold_sum, read_hdus
 
 __all__ = ["EVENTS_TABLE", "NANOSECONDS", "RawHeader", "check_size", "read_raw_header", "verify_raw_file"]
@@ -99,7 +99,9 @@ def read_raw_header(path: str | Path) -> RawHeader:
     Raises
     ------
     RawFileError
-        If the file cannot be opened, is empty, is not FITS, ends inside a header, or has no table of events.
+        If the file is empty, is not FITS, ends inside a header, or has no table of events.
+    InputError
+        If it cannot be opened or read, which says nothing about the file.
     """
     path = Path(path)
     hdus = read_hdus(path)
@@ -154,7 +156,7 @@ def verify_raw_file(path: str | Path, *, headers: bool = False) -> RawHeader:
             for hdu in header.hdus:
                 _check_sums(file, hdu, header.path, headers)
     except OSError as error:
-        raise RawFileError(f"{path}: cannot be read ({error.strerror or error}); check the disk") from error
+        raise InputError(f"{path}: cannot be read ({error.strerror or error}); check the disk") from error
     return header
 
 

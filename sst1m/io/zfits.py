@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from sst1m.errors import RawFileError
+from sst1m.errors import InputError, RawFileError
 from sst1m.io.codecs import SUPPORTED_CODES, decode_block
 from sst1m.io.fits_header import FitsHdu
 
@@ -96,7 +96,7 @@ class ZfitsTable:
         try:
             self._file = path.open("rb")
         except OSError as error:
-            raise RawFileError(
+            raise InputError(
                 f"{path}: cannot be read ({error.strerror or error}); check its rights"
             ) from error
         try:
@@ -237,11 +237,11 @@ class ZfitsTable:
         return offset >= 0 and size >= 0 and offset + size <= end
 
     def _read(self, offset: int, size: int) -> bytes:
-        """Read bytes of the file; short files and disk errors are the file's fault."""
+        """Read bytes of the file; that it is too short is its own fault, what the disk refuses is not."""
         try:
             data = os.pread(self._file.fileno(), size, offset)
         except OSError as error:
-            raise RawFileError(
+            raise InputError(
                 f"{self.path}: cannot be read ({error.strerror or error}); check the disk"
             ) from error
         if len(data) < size:

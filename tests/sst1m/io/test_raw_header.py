@@ -1,5 +1,6 @@
 """Headers of raw files, and the check that a file is whole."""
 
+import re
 import time
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
-from sst1m.errors import RawFileError
+from sst1m.errors import InputError, RawFileError
 from sst1m.io.fits_header import data_sum
 from sst1m.io.raw_header import read_raw_header, verify_raw_file
 
@@ -90,6 +91,19 @@ def test_changed_header_is_found_when_asked_for(tmp_path, make_raw_file, real_ra
         verify_raw_file(path, headers=True)
 
 
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("n_axes", [1000, 2**47])
+def test_a_number_of_axes_that_cannot_be_is_refused_at_once(tmp_path, make_raw_file, n_axes):
+    """A damaged count sent the reader through all of them."""
+    path = tmp_path / "run.fits.fz"
+    make_raw_file(path)
+    head, events = path.read_bytes().split(b"XTENSION", 1)
+    count = f"NAXIS   = {n_axes:>20}".encode()
+    path.write_bytes(head + b"XTENSION" + re.sub(rb"NAXIS   = {20}2", count, events, count=1))
+    with pytest.raises(RawFileError, match=f"NAXIS = {n_axes}, not a count"):
+        read_raw_header(path)
+
+
 def damage(path: Path, kind: str) -> None:
     data = path.read_bytes()
     if kind == "one bit":
@@ -139,9 +153,9 @@ def test_damage_is_found_and_named(tmp_path, make_raw_file, kind, reason):
 
 
 def test_directory_and_missing_file_are_explained(tmp_path):
-    with pytest.raises(RawFileError, match="Is a directory"):
+    with pytest.raises(InputError, match="Is a directory"):
         read_raw_header(tmp_path)
-    with pytest.raises(RawFileError, match="No such file"):
+    with pytest.raises(InputError, match="No such file"):
         read_raw_header(tmp_path / "run.fits.fz")
 
 
