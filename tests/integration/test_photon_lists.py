@@ -14,12 +14,17 @@ import numpy as np
 import pytest
 import tables
 from astropy.io import fits
+from astropy.table import Table
 
+from sst1m.coincidence import read_coincidences
+from sst1m.coincidence.fate import Fate
 from sst1m.config import load_config
+from sst1m.dl3.gti import Intervals
 from sst1m.io.dl1 import check_dl1
 from sst1m.io.dl2 import check_dl2, read_dl2
 from sst1m.io.rawfile import RawFile
 from sst1m.irf.cuts import GammanessCuts
+from sst1m.monitoring import LiveTime
 from sst1m.reco.selection import select_events
 from sst1m.simulation.night import simulate_night
 from sst1m.simulation.night_spec import NightSpec
@@ -249,60 +254,177 @@ def raw_shower_ids(path: Path) -> dict[int, int]:
         )
 
 
-def table_ids(path: Path, table: str) -> list[int]:
+def table_ids(path: Path, table: str = "/dl1/event/subarray/trigger") -> list[int]:
     with tables.open_file(str(path)) as h5file:
         return h5file.get_node(table).col("event_id").tolist()
 
 
-@pytest.mark.parametrize(("setup", "tel_id"), [("cs1", 21), ("cs2", 22)])
-def test_every_event_is_followed_from_raw_to_the_photon_list(finished, setup, tel_id):
-    """Each raw shower is in DL1; each DL1 event in DL2 or counted there; each DL2 event in DL3 or cut."""
-    config = load_config(finished.config)
-    cuts = GammanessCuts.from_config(config)
-    expected: list[tuple[int, int]] = []
-    n_raw = 0
-    for dl1 in sorted((finished.layout.root / "Crab" / setup / "dl1").glob("*_dl1.h5")):
-        raw = finished.raw.rglob(f"{dl1.name[:20]}.fits.fz")
-        shower = raw_shower_ids(next(raw))
-        ids = table_ids(dl1, "/dl1/event/subarray/trigger")
+def dl1_files(night, setup: str) -> list[Path]:
+    return sorted((night.layout.root / "Crab" / setup / "dl1").glob("SST1M*.h5"))
+
+
+def follow_from_raw_to_dl1(night, setup: str) -> dict[int, set[int]]:
+    """Check that each raw shower is in DL1, once; return the events of each run."""
+    found = {}
+    for dl1 in dl1_files(night, setup):
+        shower = raw_shower_ids(next(night.raw.rglob(f"{dl1.name[:20]}.fits.fz")))
+        ids = table_ids(dl1)
         assert sorted(ids) == sorted(shower) or sorted(ids) == sorted(shower.values())
         assert len(set(ids)) == len(ids)
-        n_raw += len(ids)
-        dl2 = finished.layout.dl2_path(dl1)
-        counts = check_dl2(dl2)["counts"]
-        lost = sum(n for name, n in counts.items() if name not in ("n_dl1", "n_written"))
-        assert counts["n_dl1"] == len(ids) == counts["n_written"] + lost
-        events = read_dl2(dl2)
-        found = events.table["event_id"].tolist()
-        assert set(found) <= set(ids) and len(found) == len(set(found)) == counts["n_written"]
-        passed = np.asarray(select_events(events, config).mask) & cuts.passes(
-            events.table["reco_energy"].to_value("TeV"), np.asarray(events.table["gammaness"])
-        )
-        run = int(check_dl1(dl1)["obs_id"])
-        expected += [(run, event) for event in events.table["event_id"][passed].tolist()]
-    lists = photon_lists(finished, setup)
+        found[int(check_dl1(dl1)["obs_id"])] = set(ids)
+    return found
+
+
+def check_lost_before_dl2(dl1: Path, lost: set[int], counts: dict[str, int]) -> None:
+    """Check that each event that DL2 has not lacks an image, or in stereo has one without an axis."""
+    no_image, no_axis = set(), set()
+    with tables.open_file(str(dl1)) as h5file:
+        for table in h5file.root.dl1.event.telescope.parameters._f_iter_nodes():
+            rows = table.read()
+            no_image |= set(rows["event_id"][np.isnan(rows["camera_frame_hillas_intensity"])].tolist())
+            bad = ~((rows["camera_frame_hillas_width"] > 0) & (rows["leakage_intensity_width_2"] < 1))
+            no_axis |= set(rows["event_id"][bad].tolist())
+    no_axis = no_axis - no_image if "stereo" in dl1.name else set()
+    assert lost == no_image | no_axis
+    reasons = {name: n for name, n in counts.items() if n and name not in ("n_dl1", "n_written")}
+    expected = {"no_image_parameters": len(no_image), "no_stereo_geometry": len(no_axis)}
+    assert reasons == {name: n for name, n in expected.items() if n}
+
+
+def follow_from_dl1_to_dl3(night, setup: str) -> int:
+    """Check that each DL1 event is in DL2 or counted there, and in DL3 or cut there; return their number."""
+    config = load_config(night.config)
+    cuts = GammanessCuts.from_config(config)
+    lists = photon_lists(night, setup)
     written = [(int(row["RUN_ID"]), int(row["EVENT_ID"])) for path in lists for row in events_of(path)]
-    outside = sum(
-        number
-        for path in lists
-        for name, number in json.loads(path.with_suffix(".json").read_text())["counts"]["removed"].items()
-        if "good time" in name.lower() or "gti" in name.lower()
-    )
-    assert n_raw > 500 and len(expected) > 20
-    assert set(written) <= set(expected) and len(written) == len(set(written))
-    assert len(expected) - len(written) == outside
+    sides = [json.loads(path.with_suffix(".json").read_text())["counts"]["by_run"] for path in lists]
+    removed = {name: run["removed"] for side in sides for name, run in side.items()}
+    left_out = json.loads((lists[0].parent / "dl3.json").read_text())["left_out"]
+    expected: list[tuple[int, int]] = []
+    n_dl1 = 0
+    for dl1 in dl1_files(night, setup):
+        ids, events = table_ids(dl1), read_dl2(night.layout.dl2_path(dl1))
+        found = events.table["event_id"].tolist()
+        counts = check_dl2(night.layout.dl2_path(dl1))["counts"]
+        assert set(found) <= set(ids) and len(found) == len(set(found)) == counts["n_written"]
+        assert counts["n_dl1"] == len(ids) == len(set(ids))
+        check_lost_before_dl2(dl1, set(ids) - set(found), counts)
+        n_dl1 += len(ids)
+        name = night.layout.dl2_path(dl1).name
+        if name in left_out:
+            assert not found and left_out[name].startswith("no good time")
+            continue
+        selection = select_events(events, config)
+        live = LiveTime.from_dict(events.info["dl1"]["live_time"])
+        good_time = Intervals.between_triggers(live.intervals_ns)
+        steps = {
+            "outside good time": good_time.contains(np.asarray(events.table["time_ns"])),
+            f"gammaness {cuts.tag}": cuts.passes(
+                events.table["reco_energy"].to_value("TeV"), np.asarray(events.table["gammaness"])
+            ),
+        }
+        explained = {k: n for k, n in selection.counts.items() if k not in ("n_dl2", "n_selected")}
+        kept = np.asarray(selection.mask)
+        for cut, passes in steps.items():
+            explained[cut] = np.count_nonzero(kept & ~passes)
+            kept &= passes
+        assert removed[name] == explained | {"undefined": 0}
+        run = int(check_dl1(dl1)["obs_id"])
+        expected += [(run, event) for event in events.table["event_id"][kept].tolist()]
+    assert sorted(written) == sorted(expected)
+    assert len(set(written)) == len(written) > 20
+    return n_dl1
 
 
-def test_stereo_events_are_the_coincidences_that_both_cameras_imaged(finished):
-    root = finished.layout.root / "Crab" / "stereo"
-    n_stereo = 0
-    for dl1 in sorted((root / "dl1").glob("*_dl1_stereo.h5")):
-        counts = check_dl1(dl1)["counts"]
-        mono = finished.layout.root / "Crab" / "cs1" / "dl1" / dl1.name.replace("_dl1_stereo", "_dl1")
-        assert counts["n_tel1"] == len(table_ids(mono, "/dl1/event/subarray/trigger"))
-        assert counts["n_tel1"] == sum(n for name, n in counts.items() if name != "n_tel1")
-        n_stereo += counts["written"]
-    assert n_stereo > 50
+@pytest.mark.parametrize("setup", ["cs1", "cs2"])
+def test_every_event_is_followed_from_raw_to_the_photon_list(finished, setup):
+    """Each raw shower is in DL1; each DL1 event in DL2 or counted there; each DL2 event in DL3 or cut."""
+    runs = follow_from_raw_to_dl1(finished, setup)
+    assert follow_from_dl1_to_dl3(finished, setup) == sum(len(ids) for ids in runs.values()) > 500
+
+
+def test_every_event_of_both_telescopes_is_followed_to_the_stereo_photon_list(finished):
+    """Each DL1 event of a telescope is in a pair or has its reason; each pair is stereo or lacks an image."""
+    coincidences = read_coincidences(finished.layout.coincidences_path("Crab"))
+    pairs, truth = coincidences.pairs, simulated_showers(finished)
+    both = {number for number, telescopes in truth.items() if telescopes == {21, 22}}
+    recorded = {tel_id: follow_from_raw_to_dl1(finished, f"cs{tel_id - 20}") for tel_id in (21, 22)}
+    for tel_id, runs in recorded.items():
+        expected = sorted((run, event) for run, ids in runs.items() for event in ids)
+        keys = (f"obs_id_{tel_id}", f"event_id_{tel_id}")
+        paired = list(zip(*(pairs[key].tolist() for key in keys), strict=True))
+        alone = coincidences.unmatched[tel_id]
+        unmatched = list(zip(alone["obs_id"].tolist(), alone["event_id"].tolist(), strict=True))
+        assert sorted(paired + unmatched) == expected
+        # numbers of the array trigger identify the simulated showers
+        assert {event for _, event in paired} == both
+        assert not both & {event for _, event in unmatched}
+        check_reasons(finished, tel_id, alone)
+    # telescope 22 misses a run
+    assert Fate.OTHER_OFF in coincidences.unmatched[21]["reason"]
+    written = set()
+    for dl1 in dl1_files(finished, "stereo"):
+        rows = {tel_id: stereo_identities(dl1, tel_id) for tel_id in (21, 22)}
+        written |= set(zip(rows[21], rows[22], strict=True))
+        assert len(rows[21]) == len(table_ids(dl1)) == check_dl1(dl1)["n_events_written"]
+    columns = ("obs_id_21", "event_id_21", "obs_id_22", "event_id_22")
+    with_image = {tel_id: events_with_image(finished, f"cs{tel_id - 20}") for tel_id in (21, 22)}
+    for run_1, event_1, run_2, event_2 in zip(*(pairs[name].tolist() for name in columns), strict=True):
+        images = (run_1, event_1) in with_image[21] and (run_2, event_2) in with_image[22]
+        assert (((run_1, event_1), (run_2, event_2)) in written) == images
+    assert follow_from_dl1_to_dl3(finished, "stereo") == len(written) > 50
+
+
+def simulated_showers(night) -> dict[int, set[int]]:
+    """Return which telescopes recorded each shower, by its number."""
+    showers = {}
+    for path in sorted(night.raw.glob("simulation/*/truth_*.ecsv")):
+        for row in Table.read(path, format="ascii.ecsv"):
+            showers[int(row["array_event_number"])] = {t for t in (21, 22) if row[f"event_{t}"] > 0}
+    return showers
+
+
+def check_reasons(night, tel_id: int, unmatched: np.ndarray) -> None:
+    """Check that the other telescope is called off when, and only when, none of its runs was going on."""
+    spans = []
+    for dl1 in dl1_files(night, f"cs{43 - tel_id - 20}"):
+        spans += LiveTime.from_dict(check_dl1(dl1)["live_time"]).intervals_ns
+    times = event_times(night, f"cs{tel_id - 20}")
+    margin = 20_000_000
+    for run, event, reason in unmatched.tolist():
+        time = times[run, event]
+        observed = any(start - margin <= time <= stop + margin for start, stop in spans)
+        assert reason == (Fate.ALONE if observed else Fate.OTHER_OFF)
+    assert {Fate.ALONE} <= set(unmatched["reason"].tolist()) <= {Fate.ALONE, Fate.OTHER_OFF}
+
+
+def event_times(night, setup: str) -> dict[tuple[int, int], int]:
+    times = {}
+    for dl1 in dl1_files(night, setup):
+        with tables.open_file(str(dl1)) as h5file:
+            rows = h5file.get_node(
+                f"/sst1m/dl1/event/telescope/parameters/tel_{20 + int(setup[2]):03d}"
+            ).read()
+        keys = zip(rows["obs_id"].tolist(), rows["event_id"].tolist(), strict=True)
+        times |= dict(zip(keys, rows["time_ns"].tolist(), strict=True))
+    return times
+
+
+def events_with_image(night, setup: str) -> set[tuple[int, int]]:
+    found = set()
+    for dl1 in dl1_files(night, setup):
+        with tables.open_file(str(dl1)) as h5file:
+            rows = h5file.get_node(f"/dl1/event/telescope/parameters/tel_{20 + int(setup[2]):03d}").read()
+        rows = rows[rows["camera_frame_hillas_intensity"] > 0]
+        found |= set(zip(rows["obs_id"].tolist(), rows["event_id"].tolist(), strict=True))
+    return found
+
+
+def stereo_identities(dl1: Path, tel_id: int) -> list[tuple[int, int]]:
+    """Return run and event that a telescope gave to the events of a stereo file."""
+    with tables.open_file(str(dl1)) as h5file:
+        rows = h5file.get_node(f"/sst1m/dl1/event/telescope/parameters/tel_{tel_id:03d}").read()
+    return list(zip(rows["tel_obs_id"].tolist(), rows["tel_event_id"].tolist(), strict=True))
 
 
 def test_a_second_call_has_nothing_to_do(finished, warm):
