@@ -187,7 +187,7 @@ def status(
     while True:
         found = [read_status(campaign, site, backend) for campaign in _chosen(site, module, words)[-last:]]
         _write_status(found, html, as_json=as_json)
-        if watch is None or all(not known.elements.total() for known in found):
+        if watch is None or not any(known.n_on_the_way for known in found):
             return
         time.sleep(watch)
         click.clear()

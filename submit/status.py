@@ -123,6 +123,11 @@ class Status:
         return total
 
     @property
+    def n_on_the_way(self) -> int:
+        """Number of elements that have not ended."""
+        return self.elements.total() - self.elements["ended"]
+
+    @property
     def eta_s(self) -> float | None:
         """Expected time until all that is on its way is done [s]; None where nothing runs."""
         running = self.elements["running"]

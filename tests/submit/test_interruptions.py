@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import subprocess
+import time
 
 from submit.cancel import cancel
 
@@ -54,15 +55,26 @@ def test_cancelled_half_way_and_resumed(farm):
     made.wait_result()
 
 
+def _results(made):
+    return iter(sorted(made.campaign.rounds.glob("001-*/001-*/results/*.jsonl")))
+
+
 def test_the_time_limit_ends_one_task_and_not_the_shard(farm, slurm):
     made = farm(3, minutes=10)
     made.plant(n1="stuck")
     made.submit()
     made.wait_for(lambda: made.tries(1) == 1, "the stuck leaf begins", 60)
     job = json.loads(next(made.campaign.rounds.glob("*/001*/array.json")).read_text())["native_id"]
-    slurm.run("scancel", "--signal=USR1", "--batch", job)
-    made.wait_result(60)
+    # Less than two minutes before the end Slurm sends the signal that the job has asked for.
+    slurm.run("scontrol", "update", f"jobid={job}_0", "EndTime=now+100")
+    began = time.monotonic()
+    made.wait_result(95)
     assert [made.tries(n) for n in range(3)] == [1, 2, 1]
+    assert time.monotonic() - began < 95, "long before the end"
+    lines = [json.loads(line) for line in next(_results(made)).read_text().splitlines()]
+    failed = [line for line in lines if line.get("outcome") == "failed"]
+    assert [(line["id"].split("_")[1], line["class"]) for line in failed] == [("1", "timeout")]
+    assert [line["id"].split("_")[1] for line in lines if line.get("outcome") == "not-started"] == ["2"]
 
 
 def test_a_job_that_runs_into_its_limit_is_given_more_time(farm, slurm):

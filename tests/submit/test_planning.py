@@ -256,12 +256,11 @@ def test_quick_luigi_changes_nothing_but_the_time():
     names = ["get_params", "get_param_values", "to_str_params", "_warn_on_wrong_param_types"]
     before = [luigi.Task.__dict__[name] for name in names], luigi.task.task_id_str
     slow = Made("/a b/é'\n", 5, '{"x": [1]}')
-    luigi.task_register.Register.clear_instance_cache()
     with quick_luigi():
         quick = Made("/a b/é'\n", 5, '{"x": [1]}')
         short = Made(where="/w", number=6)
         texts = quick.to_str_params(), quick.to_str_params(only_significant=True)
-    luigi.task_register.Register.clear_instance_cache()
+    assert Made("/a b/é'\n", 5, '{"x": [1]}') is slow, "luigi's own table of tasks is back"
     assert quick is not slow and quick.task_id == slow.task_id
     assert texts == (slow.to_str_params(), slow.to_str_params(only_significant=True))
     assert short.task_id == Made(where="/w", number=6).task_id
