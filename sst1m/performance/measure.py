@@ -138,16 +138,7 @@ def measure_performance(
     bins, found = reco_energy_edges(config), _Findings()
     signal, description = point_signal(gamma, options.max_offset_deg)
     given = {"gamma": signal, "proton": proton, "electron": electron}
-    samples = _samples(given, cuts, config, options, found)
-    regions = on_regions(samples["gamma"].after("gammaness"), bins, config, theta2_cuts)
-    samples["gamma"] = _with_on_region(samples["gamma"], regions)
-    if options.resolution:
-        _resolution(samples, bins, found)
-    _areas_and_separation(samples, bins, found)
-    if options.sensitivity:
-        _sensitivity(samples, regions, config, options, found)
-    if theta2_cuts == "efficiency":
-        found.tables["theta_cuts"] = regions
+    samples = _measure(given, cuts, config, bins, theta2_cuts, options, found)
     content = {
         "schema": SCHEMA,
         "label": options.label,
@@ -163,6 +154,29 @@ def measure_performance(
     summary = PerformanceSummary(path, content | {"files": files, "figures": drawn})
     summary.write()
     return summary
+
+
+def _measure(
+    given: Mapping[str, ReconstructedEvents | None],
+    cuts: GammanessCuts,
+    config: McConfig,
+    bins: u.Quantity,
+    theta2_cuts: Theta2Method,
+    options: PerformanceOptions,
+    found: _Findings,
+) -> dict[str, Sample]:
+    """Cut the samples and measure the parts that are wanted; return the samples."""
+    samples = _samples(given, cuts, config, options, found)
+    regions = on_regions(samples["gamma"].after("gammaness"), bins, config, theta2_cuts)
+    samples["gamma"] = _with_on_region(samples["gamma"], regions)
+    if options.resolution:
+        _resolution(samples, bins, found)
+    _areas_and_separation(samples, bins, found)
+    if options.sensitivity:
+        _sensitivity(samples, regions, config, options, found)
+    if theta2_cuts == "efficiency":
+        found.tables["theta_cuts"] = regions
+    return samples
 
 
 def _cuts_json(cuts: GammanessCuts, theta2_cuts: Theta2Method, config: McConfig) -> dict[str, Any]:
