@@ -20,7 +20,6 @@ from submit.reconcile import Account, Jobs, ask_jobs, close_ended, take_stock
 from submit.root import Root
 from submit.rounds import Round, open_rounds, write_round
 from submit.site import Site
-from submit.state_files import write_json
 from submit.submission import submit_finalizer, submit_planned
 
 __all__ = ["Outcome", "advance", "look"]
@@ -178,7 +177,7 @@ def _put_away(plan: Plan, campaign: Campaign, account: Account) -> bool:
             settled = True
             continue
         record = {"id": task_id, "error": reason, "time": time.time(), "params": task.to_str_params()}
-        write_json(campaign.quarantine_file(task_id), {**record, "attempts": account.failures[task_id]})
+        campaign.put_away(task_id, {**record, "attempts": account.failures[task_id]})
     return settled
 
 
@@ -207,6 +206,6 @@ def _submit_all(
     for known in open_rounds(campaign):
         sent = submit_planned(campaign, known, site, backend, limits, jobs, account)
         if sent and site.plan.finalizer == "job" and follows < site.plan.max_rounds:
-            submit_finalizer(campaign, known, site, backend, account, follows)
+            submit_finalizer(campaign, known, site, backend, limits, account, follows)
         number += sent
     return number

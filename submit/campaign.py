@@ -7,7 +7,7 @@ import os
 import socket
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from submit.errors import BusyError, StateError
@@ -38,6 +38,7 @@ class Campaign:
         self.lock = directory / "lock"
         self.quarantine = directory / "quarantine"
         self.resets = directory / "resets.jsonl"
+        self.put_aside = directory / "quarantined.jsonl"
         self.rounds = directory / "rounds"
         self.logs = directory / "logs"
 
@@ -151,9 +152,21 @@ class Campaign:
 
     def forgotten(self) -> dict[str, float]:
         """Return by task id the time [s, Unix] before which failures do not count."""
-        if not self.resets.exists():
-            return {}
-        return {str(line.get("id")): float(line.get("time", 0)) for line in read_lines(self.resets)}
+        found = self._times(self.resets)
+        for task_id, when in self._times(self.put_aside).items():
+            # Somebody has removed the file of its quarantine.
+            if when > found.get(task_id, 0.0) and not self.quarantine_file(task_id).exists():
+                found[task_id] = when
+        return found
+
+    def _times(self, path: Path) -> dict[str, float]:
+        lines = read_lines(path) if path.exists() else ()
+        return {str(line.get("id")): float(str(line.get("time", 0))) for line in lines}
+
+    def put_away(self, task_id: str, record: Mapping[str, object]) -> None:
+        """Put a task into quarantine: a file with what is known of it, and a note that there was one."""
+        write_json(self.quarantine_file(task_id), record)
+        append_line(self.put_aside, {"id": task_id, "time": time.time()})
 
     def quarantine_file(self, task_id: str) -> Path:
         """Return where the quarantine of a task is written; whoever removes it lifts it."""

@@ -85,6 +85,7 @@ def _scheduler(site: Site, backend: Backend) -> Iterator[Finding]:
         (limits.max_array_size, "arrays of up to {:.0f} elements"),
         (limits.max_jobs, "up to {:.0f} elements in the queue"),
         (limits.remembers_s, "ended jobs are known for {:.0f} s"),
+        (limits.walltime_s, "time limits of up to {:.0f} s"),
         (limits.slots, "{:.0f} elements at a time"),
     )
     said = [text.format(value) for value, text in known if value is not None]

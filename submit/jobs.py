@@ -64,6 +64,8 @@ class Limits:
         Largest number of elements that may be queued.
     remembers_s : float or None
         How long an ended job can be asked for [s].
+    walltime_s : float or None
+        Longest time limit [s].
     slots : int or None
         Number of elements that can run at a time, where that is known and small: fewer shards than that would
         leave some idle.
@@ -72,6 +74,7 @@ class Limits:
     max_array_size: int | None = None
     max_jobs: int | None = None
     remembers_s: float | None = None
+    walltime_s: float | None = None
     slots: int | None = None
 
 

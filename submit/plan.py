@@ -1,5 +1,6 @@
 """What is to be submitted now: the pending graph without what is on its way, failed for good, or held up."""
 
+import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -15,7 +16,7 @@ from submit.reconcile import Account
 from submit.site import PlanSettings, Site
 from submit.spec import TaskSpec, spec_of, work_of
 
-__all__ = ["Plan", "make_plan", "runs_here"]
+__all__ = ["Plan", "longest_s", "make_plan", "runs_here"]
 
 _ARRAY_SIZE = 1000
 
@@ -139,10 +140,15 @@ def make_plan(
     arrays = make_arrays(
         make_units(items),
         max_elements=most,
-        max_walltime_s=60 * site.queue.max_walltime_minutes,
+        max_walltime_s=longest_s(site, limits),
         slots=limits.slots or 1,
     )
     return Plan(graph, arrays, active, quarantine, later, missing, held_up, changed - out)
+
+
+def longest_s(site: Site, limits: Limits) -> int:
+    """Return the longest time limit that a job may ask for [s]."""
+    return int(min(60 * site.queue.max_walltime_minutes, limits.walltime_s or math.inf))
 
 
 def _decisions(graph: Graph, account: Account, site: Site, out: set[str]) -> dict[str, Decision]:

@@ -43,7 +43,7 @@ class QueueSettings(_Strict):
         default=None, description="elements of ours in the queue at a time; what is beyond waits for its turn"
     )
     max_running: Positive | None = Field(default=None, description="elements of one array that run at a time")
-    max_walltime_minutes: Positive = Field(default=24 * 60, description="longest time limit of the queue")
+    max_walltime_minutes: Positive = Field(default=24 * 60, description="longest time limit to be asked for")
     command_timeout_s: float = Field(
         default=150.0, gt=0, description="patience with sbatch, squeue, qsub [s]"
     )

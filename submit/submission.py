@@ -10,6 +10,7 @@ from submit.campaign import Campaign
 from submit.errors import SchedulerError
 from submit.jobs import Backend, Job, Limits
 from submit.pack import Array
+from submit.plan import longest_s
 from submit.reconcile import Account, Jobs
 from submit.root import Root
 from submit.rounds import FINALIZER, ArrayRecord, Round
@@ -136,14 +137,20 @@ def _submit(record: ArrayRecord, job: Job, backend: Backend) -> None:
 
 
 def submit_finalizer(
-    campaign: Campaign, known: Round, site: Site, backend: Backend, account: Account, follows: int
+    campaign: Campaign,
+    known: Round,
+    site: Site,
+    backend: Backend,
+    limits: Limits,
+    account: Account,
+    follows: int,
 ) -> None:
     """
     Submit a last job that starts when all arrays have ended, and goes on with what is missing then.
 
     Parameters
     ----------
-    campaign, known, site, backend, account
+    campaign, known, site, backend, limits, account
         As for `submit_planned`.
     follows : int
         How many finalizers there were since somebody called by hand or by cron.
@@ -152,9 +159,8 @@ def submit_finalizer(
     for name in ("results", "logs"):
         make_directory(directory / name, group_writable=site.plan.group_writable)
     name = f"s{known.directory.name.split('-')[-1]}-fin{follows}-{int(time.time()) % 65536:04x}"
-    record = ArrayRecord(
-        FINALIZER, FINALIZER, name, 1, 1, _FINALIZER_MB, _FINALIZER_S, [], directory=directory
-    )
+    walltime_s = min(_FINALIZER_S, longest_s(site, limits))
+    record = ArrayRecord(FINALIZER, FINALIZER, name, 1, 1, _FINALIZER_MB, walltime_s, [], directory=directory)
     before = tuple(array.native_id for array in known.arrays() if array.state == "submitted")
     job = Job(
         name=name,
@@ -162,7 +168,7 @@ def submit_finalizer(
         n_elements=1,
         cpus=1,
         mem_mb=_FINALIZER_MB,
-        walltime_s=_FINALIZER_S,
+        walltime_s=walltime_s,
         command=(sys.executable, "-m", "submit.finalize", str(campaign.directory), str(follows + 1)),
         depends_on=before,
         environment=_environment(campaign.root, site),

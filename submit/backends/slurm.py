@@ -132,6 +132,15 @@ def _already_ended(answer: Answer) -> bool:
     return bool(lines) and all(any(words in line for words in known) for line in lines)
 
 
+def _seconds(text: str) -> float | None:
+    """Return a time limit of Slurm, ``1-12:00:00`` or ``UNLIMITED``, in seconds."""
+    match = re.fullmatch(r"(?:(\d+)-)?(\d+):(\d+):(\d+)", text)
+    if match is None:
+        return None
+    days, hours, minutes, seconds = (int(word or 0) for word in match.groups())
+    return 86400.0 * days + 3600.0 * hours + 60.0 * minutes + seconds
+
+
 class Slurm:
     """
     Array jobs by sbatch, states by squeue and, where there is accounting, by sacct.
@@ -168,7 +177,19 @@ class Slurm:
         sizes = [self._number("MaxArraySize"), self.site.queue.max_array_size]
         # The largest legal index is one less than the setting, which is then the number of elements.
         size = min((one for one in sizes if one is not None), default=None)
-        return Limits(size, self._number("MaxJobCount"), self._number("MinJobAge"))
+        return Limits(size, self._number("MaxJobCount"), self._number("MinJobAge"), self._longest_s())
+
+    def _longest_s(self) -> float | None:
+        """Return the longest time limit of the partitions that are used [s]; None if there is none."""
+        lines = ask(("scontrol", "show", "partition", "--oneliner"), self._patience_s).out.splitlines()
+        wanted = self.site.queue.name.split(",") if self.site.queue.name else []
+        limits = []
+        for line in lines:
+            fields = dict(word.split("=", 1) for word in line.split() if "=" in word)
+            if fields.get("PartitionName") in wanted or (not wanted and fields.get("Default") == "YES"):
+                limits.append(_seconds(fields.get("MaxTime", "")))
+        known = [limit for limit in limits if limit is not None]
+        return max(known) if known and len(known) == len(limits) else None
 
     def script(self, job: Job) -> str:
         """Return the text of ``array.sh``."""

@@ -63,6 +63,9 @@ class Farm:
         for n, word in words.items():
             (self.where / "plant" / n.strip("n")).write_text(word)
 
+    def look(self):
+        return look(self.root, self.site, self.backend)
+
     def submit(self):
         return advance(self.campaign, self.site)
 
@@ -100,7 +103,7 @@ class Farm:
             return all(e.phase == "ended" for state in states.values() for e in state.elements.values())
 
         self.wait_for(quiet, f"the end of all jobs; {self.tell()}", timeout_s)
-        return look(self.root, self.site, self.backend)
+        return self.look()
 
     def tell(self):
         logs = sorted(self.campaign.rounds.glob("*/*/logs/*.log"))

@@ -7,7 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from submit.advance import advance
+from submit.backends import make_backend
 from submit.errors import BusyError
+from submit.reconcile import Account
 
 PLANTED = {
     "n1": "once", "n3": "transient", "n5": "killed", "n7": "hungry", "n9": "crash", "n11": "silent",
@@ -119,3 +122,64 @@ def test_an_empty_product_is_made_again(farm):
     (made.where / "out" / "1.txt").touch()
     assert made.submit().n_tasks == 3
     made.wait_result()
+
+
+def test_whoever_removes_the_file_of_a_quarantine_lifts_it(make_farm):
+    made = make_farm("local", 2)
+    made.plant(n1="corrupt")
+    made.submit()
+    assert made.wait_quiet().stuck and made.submit().stuck
+    (made.where / "plant" / "1").unlink()
+    for path in made.campaign.quarantine.glob("*.json"):
+        path.unlink()
+    assert made.submit().n_tasks == 2
+    made.wait_result()
+
+
+def test_whoever_writes_such_a_file_by_hand_stops_a_task(make_farm):
+    made = make_farm("local", 2)
+    task_id = next(key for key in made.look().plan.graph.nodes if key.startswith("Leaf_1_"))
+    made.campaign.quarantine.joinpath("any.json").write_text(json.dumps({"id": task_id}))
+    outcome = made.submit()
+    assert outcome.plan.quarantine == {task_id: "by hand"} and outcome.n_tasks == 1
+
+
+def test_values_of_a_task_never_reach_a_shell(farm, tmp_path):
+    base = tmp_path / 'it\'s $(touch hacked) `touch hacked` & "é" ; 100%'
+    base.mkdir()
+    made = farm(2, base=base)
+    made.submit()
+    made.wait_result()
+    assert made.where.name == "graph" and not list(tmp_path.rglob("hacked"))
+
+
+def test_a_finalizer_is_followed_by_no_more_than_the_settings_allow(make_farm):
+    made = make_farm("local", 1, plan="max_rounds = 2")
+    made.plant(n0="once")
+    advance(made.campaign, made.site, follows=2)
+    assert made.wait_quiet().plan.n_todo == 2, "it failed, and nobody went on"
+    assert not list(made.campaign.rounds.glob("*/finalizer"))
+    made.submit()
+    made.wait_result()
+
+
+def test_time_limits_stay_below_that_of_the_partition(farm):
+    made = farm(1, minutes=300, queue='name = "other"', node='environment = ["true"]')
+    limits = made.backend.limits()
+    assert (limits.walltime_s, limits.max_array_size, limits.max_jobs) == (3600.0, 10001, 20000)
+    made.site.state_dir.mkdir()
+    (made.site.state_dir / "history.jsonl").write_text(
+        "".join(json.dumps({"stage": "leaf", "work": 1, "seconds": 9000}) + "\n" for _ in range(9))
+    )
+    assert made.submit().plan.arrays[0].walltime_s == 3600
+    made.wait_result()
+
+
+def test_nodes_on_which_tasks_died_are_avoided(make_site, make_job):
+    account = Account()
+    for number, node in enumerate(["n1", "n1", "n2", ""]):
+        account.failures[f"T{number}"].append({"class": "node", "node": node})
+    account.failures["T9"].append({"class": "oom", "node": "n2"})
+    assert account.bad_nodes(2) == ("n1",)
+    backend = make_backend(make_site("slurm"))
+    assert "--exclude=n1" in backend.arguments(make_job(backend, exclude_nodes=("n1",)))

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import time
@@ -23,6 +24,27 @@ def test_a_submitter_that_dies_before_it_reads_the_reply_orders_nothing_twice(fa
     assert made.submit().n_tasks == 0
     made.wait_result()
     assert [made.tries(n) for n in range(3)] == [1] * 3
+
+
+def test_a_submitter_that_dies_before_it_asks_orders_it_later(farm, tmp_path):
+    made = farm(2)
+    wrapper = tmp_path / "bin" / "sbatch"
+    wrapper.parent.mkdir()
+    wrapper.write_text("#!/bin/bash\nkill -9 $PPID\n")
+    wrapper.chmod(0o755)
+    process = made.call(
+        "submit", *made.words, env={**os.environ, "PATH": f"{wrapper.parent}:{os.environ['PATH']}"}
+    )
+    assert process.wait() == -signal.SIGKILL
+    record = next(made.campaign.rounds.glob("*/001-*/array.json"))
+    assert json.loads(record.read_text())["state"] == "submitting"
+    outcome = made.submit()
+    assert not outcome.n_arrays and not outcome.stuck, "the reply may still come"
+    text = record.read_text()
+    record.write_text(re.sub(r'"asked_at": [\d.]+', f'"asked_at": {time.time() - 61}', text))
+    assert made.submit().n_arrays == 2
+    made.wait_result()
+    assert [made.tries(n) for n in range(2)] == [1, 1]
 
 
 def test_a_node_that_dies_loses_nothing(farm, slurm):
