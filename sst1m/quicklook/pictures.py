@@ -172,7 +172,7 @@ def draw_spectrum(spectrum: Spectrum, points: Sequence[Mapping[str, Any]], title
         for which in (axes.xaxis.set_major_formatter, axes.xaxis.set_minor_formatter):
             which(FuncFormatter(_energy_label))
         axes.tick_params(axis="x", which="both", length=3.5, pad=4)
-        axes.legend(loc="lower left")
+        axes.legend(loc="best")
         _dress(axes)
     return figure
 
