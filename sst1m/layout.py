@@ -99,7 +99,7 @@ class NightLayout:
     @property
     def record(self) -> Path:
         """The closing record of the night."""
-        return self.root / "night.json"
+        return self.root / "closing.json"
 
     @property
     def log(self) -> Path:
@@ -108,7 +108,7 @@ class NightLayout:
 
     @property
     def report(self) -> Path:
-        """Directory of the night's report."""
+        """Directory of the page of the night, ``index.html``, and of its numbers, ``night.json``."""
         return self.root / "report"
 
     @property

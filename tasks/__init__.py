@@ -16,9 +16,11 @@ from tasks.production import (
 )
 from tasks.production_samples import MergeSample, SimulateBatch, SimulateShard
 from tasks.reduction import CalibrateRun
+from tasks.report import Calendar, NightReport
 from tasks.science import ExportPhotonLists, MatchTelescopes, ReconstructRuns
 
 __all__ = [
+    "Calendar",
     "CalibrateRun",
     "CheckInterpolation",
     "ExportPhotonLists",
@@ -29,6 +31,7 @@ __all__ = [
     "MeasurePerformance",
     "MergeSample",
     "NightManifest",
+    "NightReport",
     "ProductionReport",
     "ReconstructRuns",
     "ReconstructSample",

@@ -3,6 +3,7 @@
 import functools
 import logging
 from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 import luigi
 
@@ -36,7 +37,11 @@ from tasks.luigi_cfg import check_luigi_cfg
 from tasks.night_table import night_table, science_table
 from tasks.parameters import science_paths, site_path, site_paths, telescope_ids, wanted_setups
 from tasks.reduction import CalibrateRun
+from tasks.report import has_page, night_view, states_of, write_page
 from tasks.science import science_tasks
+
+if TYPE_CHECKING:
+    from sst1m.report.night_view import NightView
 
 __all__ = ["AwaitedRun", "NightManifest", "RunNight"]
 
@@ -101,7 +106,7 @@ class AwaitedRun(luigi.ExternalTask):
 
 class RunNight(NightTask):
     """
-    Processes all raw files of a night up to photon lists, and closes it with ``night.json``.
+    Processes all raw files of a night up to photon lists, and closes it with its page.
 
     May be run again at any time: only what is missing is done. The night is complete when every raw file is
     done or rightly skipped, and so is every product that follows; luigi then ends with status 0. Status 20
@@ -141,7 +146,7 @@ class RunNight(NightTask):
     def complete(self) -> bool:
         """Whether the night was closed as complete and nothing has changed since; imports nothing heavy."""
         try:
-            closed = is_closed(self.plan)
+            closed = is_closed(self.plan) and has_page(self.night)
         except (Sst1mError, ValueError):
             # requires() meets the same error, and there it reaches the observer in one line.
             return False
@@ -207,7 +212,9 @@ class RunNight(NightTask):
         yield self._work(read_manifest(self.night.manifest))
         manifest = refresh_manifest(self.request)
         science = self._science_states(manifest)
-        if close_night(self.plan, manifest, config.fingerprint(), science):
+        complete = close_night(self.plan, manifest, config.fingerprint(), science)
+        write_page(night_view(self.night, lambda: science))
+        if complete:
             return
         self._complain(manifest, science)
         waiting = manifest.in_state("waiting")
@@ -240,7 +247,8 @@ class RunNight(NightTask):
             targets = [name for name in night_targets(manifest) if not asked or name in asked]
             return night_states(night, manifest, targets, setups, until, paths, load_data_config(config_path))
 
-        return functools.partial(_table, night, states)
+        page = None if closed else functools.partial(night_view, night, states_of(night), paths)
+        return functools.partial(_table, night, states, page)
 
     def _complain(self, manifest: Manifest, science: list[ScienceState]) -> None:
         """Raise if something is in quarantine: luigi then ends with the status of a failure."""
@@ -254,10 +262,22 @@ class RunNight(NightTask):
             )
 
 
-def _table(night: NightLayout, states: Callable[[Manifest], list[ScienceState]]) -> str:
+def _table(
+    night: NightLayout,
+    states: Callable[[Manifest], list[ScienceState]],
+    page: "Callable[[], NightView] | None",
+) -> str:
+    """Return the table of a night; a page that the command did not come to write is written first."""
     manifest = read_manifest(night.manifest)
     if manifest is None:
         return ""
+    written = f"page: {night.report / 'index.html'}"
+    try:
+        if page is not None:
+            write_page(page())
+    except (Sst1mError, OSError) as error:
+        written = f"no page: {error}"
     products = states(manifest)
     science = science_table(products, night.root)
-    return night_table(manifest, night.manifest, products) + (f"\n{science}" if science else "")
+    table = night_table(manifest, night.manifest, products) + (f"\n{science}" if science else "")
+    return f"{table}\n  {written}"

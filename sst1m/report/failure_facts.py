@@ -1,17 +1,19 @@
 """What failed in a night and why, and what its products cost."""
 
 import datetime
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ..errors import RawFileError
 from ..layout import side_paths
 from ..names import RawName
 from ..night_record import ScienceState
 from ..provenance import read_provenance
 from .night_view import NightView
 
-__all__ = ["failure_facts", "resource_facts"]
+__all__ = ["brief", "failure_facts", "resource_facts"]
 
 Facts = dict[str, Any]
 
@@ -63,12 +65,12 @@ def _of_runs(view: NightView, records: Mapping[str, Facts]) -> Iterable[Facts]:
     rows = view.manifest.in_state("quarantined", "waiting") if view.manifest else []
     for row in rows:
         record = records.get(row.file, {})
-        kind = str(record.get("error") or ("damaged header" if row.state == "quarantined" else "waiting"))
+        kind = str(record.get("error") or ("damaged file" if row.state == "quarantined" else "waiting"))
         yield {
             "class": kind,
             "what": f"tel {row.tel} {_short(row.file)}",
             "state": row.state,
-            "message": row.reason,
+            "message": brief(row.reason, row.file),
             "time": str(record.get("time", "")),
             "log": _link(view, row.log),
         }
@@ -77,10 +79,13 @@ def _of_runs(view: NightView, records: Mapping[str, Facts]) -> Iterable[Facts]:
 def _short(file: str) -> str:
     try:
         return f"run {RawName.parse(file).run:04d}"
-    except ValueError:
+    except RawFileError:
         return file
-    except Exception:  # noqa: BLE001 - a name from outside
-        return file
+
+
+def brief(reason: str, file: str) -> str:
+    """Return a reason without the path of the raw file that it is about, which stands beside it anyway."""
+    return re.sub(rf"(?:/[^\s/]+)+/{re.escape(file)}: ", "", reason)
 
 
 def _of_products(

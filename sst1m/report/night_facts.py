@@ -13,7 +13,7 @@ from ..sources import SourceCatalogue, read_sources
 from .failure_facts import failure_facts, resource_facts
 from .image_facts import COG_REACH_MM, bin_facts, median_of
 from .memory import Memory
-from .night_view import NIGHT_SCHEMA, NightView, attempt, reason_of
+from .night_view import NIGHT_SCHEMA, NightView, attempt, attempt_all
 from .run_facts import expected_facts, reconstruction_facts, run_rows
 from .science_facts import coincidence_facts, fallbacks, response_facts, signal_facts
 from .telescope_facts import telescope_facts
@@ -41,7 +41,7 @@ def night_facts(view: NightView) -> Facts:
         ``missing``; the same files give the same object, apart from ``written`` and the times of products.
     """
     memory = Memory(view.facts_file, NIGHT_SCHEMA)
-    states, states_missing = _states(view)
+    states, states_missing = view.products
     limits, limits_missing = _limits(view)
     sources = _sources(view)
     rows = run_rows(view, limits, sources)
@@ -63,10 +63,10 @@ def night_facts(view: NightView) -> Facts:
         "expected": {
             str(tel): attempt(f"expected {tel}", expected_facts, view, rows, tel, memory) for tel in _TEL_IDS
         },
-        "coincidences": coincidence_facts(view, memory),
-        "reconstruction": reconstruction_facts(view, memory),
-        "signals": signal_facts(view, sources, memory),
-        "responses": response_facts(view, memory),
+        "coincidences": attempt_all("coincidences", coincidence_facts, view, memory),
+        "reconstruction": attempt_all("reconstruction", reconstruction_facts, view, memory),
+        "signals": attempt_all("signals", signal_facts, view, sources, memory),
+        "responses": attempt_all("responses", response_facts, view, memory),
         "failures": failure_facts(view, states),
         "resources": attempt("resources", resource_facts, view),
     }
@@ -75,22 +75,9 @@ def night_facts(view: NightView) -> Facts:
     return facts | {"parts": dict(sorted(memory.kept.items()))}
 
 
-def _states(view: NightView) -> tuple[list[ScienceState], str]:
-    """Return the states of the products after DL1 and, where they are not those of now, why."""
-    try:
-        return view.states(), ""
-    except (Sst1mError, OSError) as error:
-        closed = view.record.get("states")
-        try:
-            known = [ScienceState(**state) for state in closed] if isinstance(closed, list) else []
-        except TypeError:
-            known = []
-        return known, reason_of(error)
-
-
 def _limits(view: NightView) -> tuple[QualityLimits | None, str]:
     try:
-        return read_limits(view.limits_file), ""
+        return read_limits(view.paths.quality_file), ""
     except ConfigError as error:
         return None, str(error)
 
@@ -133,7 +120,7 @@ def _state(view: NightView, rows: Sequence[Facts], states: Sequence[ScienceState
         "products_unknown": missing,
         "runs": {tel: {state: of_tel[state] for state in STATES} for tel, of_tel in sorted(counts.items())},
         "products": {state: products[state] for state in STATES},
-        "skipped_products": [vars(state) for state in states if state.state == "skipped"],
+        "not_made": [vars(state) for state in states if state.state != "done"],
         "targets": sorted({row["target"] for row in rows if row["state"] == "done"}),
         "simulated": any(row.get("simulated") for row in rows),
         "livetime_s": {
@@ -184,8 +171,8 @@ def _quality(
     """Return the lights of the night."""
     levels = Counter((row.get("quality") or {}).get("level", "") for row in facts["runs"])
     common: Facts = {
-        "limits_file": "config/quality.toml" if view.limits_file is None else str(view.limits_file),
-        "strictness": view.strictness,
+        "limits_file": str(view.paths.quality_file or "config/quality.toml"),
+        "strictness": view.paths.quality,
         "runs": {level: levels[level] for level in ("good", "warning", "bad", "unknown")},
     }
     if limits is None:

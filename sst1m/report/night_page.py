@@ -3,13 +3,13 @@
 import json
 import logging
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from ..checkpoint import committed, held_lock, sweep_parts, write_json
 from ..errors import InputError
-from .html import Html, joined, link, number, state
+from .html import Html, joined, link, missing, number, state
 from .night_charts import (
     cameras_section,
     images_section,
@@ -35,10 +35,10 @@ from .night_sections import (
     state_section,
     verdict,
 )
-from .night_view import NIGHT_SCHEMA, NightView
-from .page import render_page
+from .night_view import NIGHT_SCHEMA, NightView, reason_of
+from .page import Section, render_page
 
-__all__ = ["night_page", "page_is_current", "read_night_facts", "render_night"]
+__all__ = ["SECTIONS", "finite_values", "night_page", "page_is_current", "read_night_facts", "render_night"]
 
 log = logging.getLogger(__name__)
 
@@ -72,7 +72,7 @@ def night_page(view: NightView) -> Facts:
             return read_night_facts(view.facts_file)
         sweep_parts(view.page, view.facts_file)
         # What the page shows is what a reader of the JSON gets: no value takes another way.
-        facts = json.loads(json.dumps(_finite(night_facts(view)), default=str))
+        facts = json.loads(json.dumps(finite_values(night_facts(view)), default=str))
         text = render_night(facts)
         # The page first: facts without a page are not current.
         with committed(view.page) as part:
@@ -108,12 +108,12 @@ def read_night_facts(path: Path) -> Facts:
     return facts
 
 
-def _finite(value: Any) -> Any:  # noqa: ANN401 - JSON
+def finite_values(value: Any) -> Any:  # noqa: ANN401 - JSON
     """Return JSON values in which what is no finite number is null."""
     if isinstance(value, Mapping):
-        return {key: _finite(entry) for key, entry in value.items()}
+        return {key: finite_values(entry) for key, entry in value.items()}
     if isinstance(value, list | tuple):
-        return [_finite(entry) for entry in value]
+        return [finite_values(entry) for entry in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
@@ -136,27 +136,40 @@ def render_night(facts: Facts) -> str:
             f"the facts of the night have the schema {facts.get('schema')}, this version reads "
             f"{NIGHT_SCHEMA}; make the page anew"
         )
-    sections = [
-        state_section(facts),
-        checks_section(facts),
-        runs_section(facts),
-        rates_section(facts),
-        sky_section(facts),
-        cameras_section(facts),
-        pointing_section(facts),
-        images_section(facts),
-        coincidences_section(facts),
-        reconstruction_section(facts),
-        signals_section(facts),
-        responses_section(facts),
-        failures_section(facts),
-        resources_section(facts),
-    ]
+    sections = [_section(title, make, facts) for title, make in SECTIONS.items()]
     version = facts["software"].get("sst1m", "")
     calendar = facts["state"]["links"].get("calendar")
     others = [" · ", link("all nights", calendar)] if calendar else []
     subtitle = joined([f"Written {moment(facts['written'])} by sst1m {version}", *others])
     return render_page(f"Night of {facts['night']}", subtitle, sections, facts=_head(facts))
+
+
+SECTIONS: dict[str, Callable[[Facts], Section]] = {
+    "State of the night": state_section,
+    "Quality checks": checks_section,
+    "Runs": runs_section,
+    "Rates": rates_section,
+    "Night sky, Moon and Sun": sky_section,
+    "Cameras": cameras_section,
+    "Pointing": pointing_section,
+    "Image parameters": images_section,
+    "Coincidences and clocks": coincidences_section,
+    "Reconstruction": reconstruction_section,
+    "Signals": signals_section,
+    "Responses used": responses_section,
+    "Failures": failures_section,
+    "Resources used": resources_section,
+}
+"""Sections of the page in the order in which an operator reads, by their titles."""
+
+
+def _section(title: str, make: Callable[[Facts], Section], facts: Facts) -> Section:
+    """Return a section; one that cannot be drawn must not cost the others."""
+    try:
+        return make(facts)
+    except Exception as error:  # noqa: BLE001 - named on the page and in the log
+        log.exception("section %s", title)
+        return Section(title, missing(reason_of(error)), "bad")
 
 
 def _head(facts: Facts) -> list[tuple[str, object]]:

@@ -6,7 +6,7 @@ from typing import Any
 from .chart import Axis, Series, chart
 from .html import Html, joined, link, missing, number, state, table, tag
 from .night_charts import TIME
-from .night_sections import SETUP_NAMES, folded
+from .night_sections import SETUP_NAMES, folded, not_made
 from .page import Section, figures
 
 __all__ = [
@@ -33,16 +33,16 @@ _REASONS = {
 def coincidences_section(facts: Facts) -> Section:
     """Show time differences, matched events and clocks."""
     title, entries = "Coincidences and clocks", facts["coincidences"]
+    parts = not_made(facts, "dl1", "stereo")
     if not entries:
-        return Section(title, missing(_no_pairs(facts)))
-    parts: list[Html] = []
+        return Section(title, joined(parts or [missing(_no_pairs(facts))]), "warning" if parts else "")
+    flag = "warning" if parts or any("missing" in entry or entry["notes"] for entry in entries) else ""
     for entry in entries:
         parts.append(tag("h3", entry["target"]))
         if "missing" in entry:
             parts.append(missing(entry["missing"]))
         else:
             parts += _pairs(entry)
-    flag = "warning" if any("missing" in entry or entry["notes"] for entry in entries) else ""
     return Section(title, joined(parts), flag)
 
 
@@ -95,13 +95,16 @@ def _pairs(entry: Facts) -> list[Html]:
 def reconstruction_section(facts: Facts) -> Section:
     """Show reconstructed energies and gammaness."""
     entries = facts["reconstruction"]
+    parts = not_made(facts, "dl2")
     if not entries:
-        return Section("Reconstruction", missing("no DL2 file is made yet"))
-    parts: list[Html] = []
+        parts = parts or [missing("no DL2 file is made yet")]
+        return Section("Reconstruction", joined(parts), "warning")
+    flag = "warning" if parts or any(entry.get("unread") or "missing" in entry for entry in entries) else ""
+    parts += [missing(entry["missing"]) for entry in entries if "missing" in entry]
+    entries = [entry for entry in entries if "missing" not in entry]
     for target in dict.fromkeys(entry["target"] for entry in entries):
         own = [entry for entry in entries if entry["target"] == target]
         parts += [tag("h3", target), *_unread(own), figures(*_distributions(own)), _events_table(own)]
-    flag = "warning" if any(entry["unread"] for entry in entries) else ""
     return Section("Reconstruction", joined(parts), flag)
 
 
@@ -146,9 +149,10 @@ def _events_table(entries: Sequence[Facts]) -> Html:
 def signals_section(facts: Facts) -> Section:
     """Show what was seen of each source."""
     entries = facts["signals"]
+    parts = not_made(facts, "dl3")
     if not entries:
-        return Section("Signals", missing("there are no photon lists yet"))
-    parts: list[Html] = []
+        return Section("Signals", joined(parts or [missing("there are no photon lists yet")]), "warning")
+    flag = "warning" if parts or any("missing" in entry for entry in entries) else ""
     if any(entry.get("simulated") for entry in entries):
         parts.append(tag("p", state("neutral", "simulated"), " These are events of a simulation."))
     header = (
@@ -176,7 +180,6 @@ def signals_section(facts: Facts) -> Section:
         text = f"On-region: {radius:g}° around the source; energies above {energy:g} TeV. "
         text += "Significance: Li & Ma, or for few counts the exact binomial one."
         parts.append(tag("p", text, class_="note"))
-    flag = "warning" if any("missing" in entry for entry in entries) else ""
     return Section("Signals", joined(parts), flag)
 
 
@@ -273,7 +276,7 @@ def responses_section(facts: Facts) -> Section:
     """List which response each photon list has."""
     entries = facts["responses"]
     if not entries:
-        return Section("Responses used", missing("there are no photon lists yet"))
+        return Section("Responses used", missing("there are no photon lists yet"), "warning")
     header = (
         "Photon list",
         "Set-up",

@@ -13,6 +13,7 @@ __all__ = [
     "folded",
     "light",
     "moment",
+    "not_made",
     "resources_section",
     "runs_section",
     "state_section",
@@ -67,7 +68,7 @@ def state_section(facts: Facts) -> Section:
     if sum(now["products"].values()):
         rows.append(("products after DL1", *(number(count) for count in now["products"].values()), None))
     parts.append(table(header, rows, caption="Raw files and products by state"))
-    for skipped in now["skipped_products"]:
+    for skipped in (product for product in now["not_made"] if product["state"] == "skipped"):
         what = f"{skipped['target']}, {SETUP_NAMES.get(skipped['setup'], skipped['setup'])}"
         parts.append(tag("p", f"Skipped: {what}: {skipped['reason']}."))
     links = [link(name, path) for name, path in now["links"].items() if name != "calendar"]
@@ -117,6 +118,19 @@ def _first_problems(facts: Facts) -> list[Html]:
         for group in groups[:6]
     ]
     return [tag("ul", *items, class_="problems"), tag("p", tag("a", "All failures", href="#failures"))]
+
+
+def not_made(facts: Facts, level: str, setup: str = "") -> list[Html]:
+    """Say what is missing of a data level, and why; the same reason once."""
+    found: dict[str, list[str]] = {}
+    for product in facts["state"]["not_made"]:
+        if product["level"] == level and product["state"] != "skipped" and setup in ("", product["setup"]):
+            what = f"{product['target']}, {SETUP_NAMES.get(product['setup'], product['setup'])}"
+            found.setdefault(f"{what}: {product['reason']}", []).append(product["product"])
+    return [
+        missing(reason if len(names) == 1 else f"{reason} ({len(names)} files)")
+        for reason, names in found.items()
+    ]
 
 
 def checks_section(facts: Facts) -> Section:

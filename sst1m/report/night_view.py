@@ -5,7 +5,7 @@ import json
 import logging
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -13,12 +13,13 @@ from typing import Any
 from ..errors import Sst1mError
 from ..layout import NightLayout, side_paths
 from ..manifest import Manifest, read_manifest
+from ..monitoring.quality import DEFAULT_LIMITS
 from ..night_record import ScienceState
 from ..night_science import SciencePaths
 from ..provenance import read_provenance
-from .memory import file_basis
+from .memory import file_basis, files_basis
 
-__all__ = ["NIGHT_SCHEMA", "NightView", "attempt", "calendar_page", "reason_of"]
+__all__ = ["NIGHT_SCHEMA", "NightView", "attempt", "attempt_all", "calendar_page", "reason_of"]
 
 log = logging.getLogger(__name__)
 
@@ -68,6 +69,15 @@ def attempt(what: str, make: Callable[..., Facts], *args: Any) -> Facts:  # noqa
         return {"missing": reason_of(error)}
 
 
+def attempt_all(what: str, make: Callable[..., list[Facts]], *args: Any) -> list[Facts]:  # noqa: ANN401
+    """Return a list of facts; where it cannot be made, one entry that says why. See `attempt`."""
+    found = attempt(what, lambda: {"entries": make(*args)})
+    if "missing" in found:
+        return [{"target": what, "setup": "", "level": "", "path": None} | found]
+    entries: list[Facts] = found["entries"]
+    return entries
+
+
 @dataclass(frozen=True)
 class NightView:
     """
@@ -78,26 +88,14 @@ class NightView:
     night : NightLayout
         Paths of the night.
     paths : SciencePaths
-        Models, responses, cuts and sources.
-    setups : tuple of str
-        Set-ups that ``[night]`` asks for.
+        Models, responses, cuts and sources; which runs may be in photon lists, and limits of quality.
     states : callable
-        Returns the states of all products after DL1; may raise.
-    limits_file : Path or None
-        Limits of quality; None for those of the checkout.
-    strictness : {"all", "usable", "good"}
-        Which runs may be in photon lists.
-    raw_directories : dict of int to Path
-        Where the raw files of each telescope are.
+        Returns the states of all products after DL1 as they are now; may raise.
     """
 
     night: NightLayout
     paths: SciencePaths
-    setups: tuple[str, ...]
     states: Callable[[], list[ScienceState]]
-    limits_file: Path | None = None
-    strictness: str = "all"
-    raw_directories: dict[int, Path] = field(default_factory=dict)
 
     @property
     def page(self) -> Path:
@@ -132,18 +130,33 @@ class NightView:
         """Return the JSON beside a product; empty where there is none."""
         return read_provenance(side_paths(product)["json"]) or {}
 
+    @cached_property
+    def products(self) -> tuple[list[ScienceState], str]:
+        """The states of the products after DL1 and, where they are not those of now, why."""
+        try:
+            return self.states(), ""
+        except (Sst1mError, OSError) as error:
+            closed = self.record.get("states")
+            try:
+                known = [ScienceState(**state) for state in closed] if isinstance(closed, list) else []
+            except TypeError:
+                known = []
+            return known, reason_of(error)
+
     def basis(self) -> str:
         """Return a digest of all that the page depends on: unchanged, the page need not be made again."""
         night = self.night
-        seen: list[object] = [NIGHT_SCHEMA, list(self.setups), self.strictness, self.paths.irf_method]
+        seen: list[object] = [NIGHT_SCHEMA, self.paths.quality, self.paths.irf_method]
         closing = {key: value for key, value in self.record.items() if key != "closed"}
-        seen += [_text(night.manifest), closing]
+        states, unknown = self.products
+        seen += [_text(night.manifest), closing, [vars(state) for state in states], unknown]
         for pattern in _SHOWN:
             seen += [
                 [os.path.relpath(p, night.root), *file_basis(p)] for p in sorted(night.root.glob(pattern))
             ]
-        others = (self.limits_file, self.paths.sources_file, self.paths.mono_model_dir, self.paths.irf_dir)
-        seen += [[str(path), *file_basis(path)] for path in others if path is not None and path.exists()]
+        limits = self.paths.quality_file or DEFAULT_LIMITS
+        others = (limits, self.paths.sources_file, self.paths.mono_model_dir, self.paths.irf_dir)
+        seen += files_basis([path for path in others if path is not None])
         return hashlib.sha256(json.dumps(seen, default=str).encode()).hexdigest()
 
 

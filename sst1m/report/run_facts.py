@@ -18,6 +18,7 @@ from ..monitoring.quality import (
 )
 from ..nodes import Node
 from ..sources import SourceCatalogue
+from .failure_facts import brief
 from .memory import Memory, file_basis, files_basis
 from .night_view import NightView, attempt
 from .telescope_facts import added
@@ -44,7 +45,7 @@ def run_rows(view: NightView, limits: QualityLimits | None, sources: SourceCatal
     known = {row["product"] for row in rows}
     rows += [row for row in _orphans(view) if row["product"] not in known]
     lists = _photon_lists(view)
-    return [_row(view, row, limits, sources, lists) for row in rows]
+    return [_guarded(view, row, limits, sources, lists) for row in rows]
 
 
 def _orphans(view: NightView) -> Iterable[Facts]:
@@ -70,6 +71,15 @@ def _orphans(view: NightView) -> Iterable[Facts]:
         )
 
 
+def _guarded(view: NightView, row: Facts, *others: Any) -> Facts:  # noqa: ANN401 - passed on
+    """Return a row; where something beside the product is broken, with what the manifest knows."""
+    facts = attempt(str(row["file"]), _row, view, row, *others)
+    if "missing" not in facts:
+        return facts
+    reason = f"{row['reason']} {facts['missing']}".strip()
+    return {key: row[key] for key in _KEPT} | {"reason": reason, "files": {}, "log": None}
+
+
 def _row(
     view: NightView,
     row: Facts,
@@ -77,7 +87,7 @@ def _row(
     sources: SourceCatalogue | None,
     lists: dict[str, list[Facts]],
 ) -> Facts:
-    facts: Facts = {key: row[key] for key in _KEPT}
+    facts: Facts = {key: row[key] for key in _KEPT} | {"reason": brief(row["reason"], row["file"])}
     facts["log"] = view.link(view.night.root / row["log"]) if row["log"] else None
     facts["files"] = _files(view, row, lists)
     if row["state"] != "done":
@@ -108,7 +118,7 @@ def _quality(view: NightView, record: Facts, limits: QualityLimits | None, offse
         return {"missing": "the limits cannot be read"}
     checks = check_run(record, limits.run, offset)
     level = worst(checks)
-    accepted = is_accepted(level, view.strictness)  # type: ignore[arg-type]
+    accepted = is_accepted(level, view.paths.quality)
     return {"level": level, "accepted": accepted, "checks": [check.to_dict() for check in checks]}
 
 

@@ -101,7 +101,7 @@ def test_a_quarantined_run_keeps_its_log_and_record(damaged):
 
 def test_nothing_is_written_outside_the_layout(damaged):
     names = {path.name for path in damaged.layout.root.iterdir() if not path.name.startswith(".")}
-    assert names == {"Crab", "PKS_2155-304", "manifest.ecsv", "night.json", "quarantine"}
+    assert names == {"Crab", "PKS_2155-304", "manifest.ecsv", "closing.json", "quarantine", "report"}
     assert {path.name for path in damaged.base.iterdir()} == {"raw", "ana", "config.json", "luigi.cfg"}
 
 
