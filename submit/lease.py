@@ -129,9 +129,9 @@ class Lease:
     Its file says who holds it, and the time of its last change is the last sign of life.
     """
 
-    def __init__(self, path: Path, inode: int) -> None:
+    def __init__(self, path: Path, text: str) -> None:
         self.path = path
-        self._inode = inode
+        self._text = text
 
     @classmethod
     def take(
@@ -170,12 +170,15 @@ class Lease:
             "pid": os.getpid(),
             "started": _process_start(os.getpid()),
             "since": time.time(),
+            # The number of a file may be used again as soon as it is gone; this is not.
+            "word": uuid.uuid4().hex,
             **_machine(),
         }
+        text = json.dumps(record)
         holder = Holder()
         for _ in range(_TRIES):
-            if (inode := _create(path, record, group_writable)) is not None:
-                return cls(path, inode)
+            if _create(path, text, group_writable):
+                return cls(path, text)
             try:
                 holder, mark = _read(path)
             except FileNotFoundError:
@@ -188,7 +191,7 @@ class Lease:
     def is_ours(self) -> bool:
         """Whether nobody has taken it over."""
         try:
-            return self.path.stat().st_ino == self._inode
+            return self.path.read_text(encoding="utf-8", errors="replace") == self._text
         except OSError:
             return False
 
@@ -207,8 +210,8 @@ class Lease:
                 self.path.unlink()
 
 
-def _create(path: Path, record: dict[str, object], group_writable: bool) -> int | None:
-    """Make the file of a lease and return its inode; None if there is one already."""
+def _create(path: Path, text: str, group_writable: bool) -> bool:
+    """Make the file of a lease; returns whether there was none already."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
     mode = 0o664 if group_writable else 0o644
     try:
@@ -218,12 +221,12 @@ def _create(path: Path, record: dict[str, object], group_writable: bool) -> int 
             make_directory(path.parent, group_writable=group_writable)
             descriptor = os.open(path, flags, mode)
         try:
-            os.write(descriptor, json.dumps(record).encode())
-            return os.fstat(descriptor).st_ino
+            os.write(descriptor, text.encode())
         finally:
             os.close(descriptor)
+        return True
     except FileExistsError:
-        return None
+        return False
     except OSError as error:
         raise StateError(
             f"{path}: cannot be made ({error.strerror}); check the rights and the disk"
