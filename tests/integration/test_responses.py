@@ -186,6 +186,32 @@ def test_a_point_like_response_lies_apart(dl2: dict[str, Path], config_file: Pat
         IrfCatalogue(tmp_path, "stereo", "0.4")
 
 
+def test_true_energies_are_scaled_and_electrons_added(
+    dl2: dict[str, Path], tree: Path, config_file: Path, tmp_path: Path
+):
+    config = load_config(config_file)
+    spec = ShowerSpec("electron", 200, *ENERGIES_TEV, -2.0, 200.0, view_cone_deg=(0, CONE_DEG), seed=5)
+    simulate_mc_dl1(spec, tmp_path / "electron_dl1.h5", config=config, nsb_mhz=NODE.nsb_mhz)
+    electrons, store = tmp_path / "electron_dl2.h5", ModelStore(dl2["gamma"].parent / "models_stereo", True)
+    request = {"config": config, "store": store, "tel_setup": "stereo", "node": NODE}
+    reconstruct_file(tmp_path / "electron_dl1.h5", electrons, **request)
+    document = json.loads(config_file.read_text())
+    document["analysis"]["true_energy_scaling_factor"] = 1.25
+    (tmp_path / "scaled.json").write_text(json.dumps(document))
+    output = run(
+        *(make_irfs, "-fg", dl2["gamma"], "-fp", dl2["proton"], "-fe", electrons, "-o", tmp_path),
+        *("-c", tmp_path / "scaled.json", "--irf-version", "0_1", "--scale-true-energies"),
+        *("--energy-range", 2, 100),
+    )
+    assert "electrons after all cuts" in output
+    irf, plain = (IrfCatalogue(root, "stereo", "0.4").read(NODE) for root in (tmp_path, tree))
+    assert irf.making["ESCALE"] == 1.25 and irf.making["EMAX"] == pytest.approx(1.25 * ENERGIES_TEV[1])
+    assert irf.bins.energy_true[[0, -1]].to_value("TeV") == pytest.approx([2, 100])
+    assert irf.making["NSELELE"] > 0 and irf.making["RATEELE"] > 0
+    # All energies are moved up, along a spectrum that falls.
+    assert 0.5 < irf.making["RATEPRO"] / plain.making["RATEPRO"] < 0.8
+
+
 @pytest.fixture(scope="module")
 def classified(dl2: dict[str, Path], config_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the directory of gammas and protons with event classes, made by the commands."""

@@ -90,6 +90,23 @@ def test_resolutions_alone(run, dl2, tmp_path):
     assert "energy_resolution" in tables and "flux_sensitivity" not in tables
 
 
+def test_sensitivity_alone_in_regions_by_energy(run, dl2, tmp_path):
+    pair = ("-fg", dl2 / "gamma_dl2.h5", "-fp", dl2 / "proton_dl2.h5", "-o", tmp_path)
+    options = ("--sensitivity", "--theta2-cuts", "efficiency", "--energy-min", "1.5", "--max-offset", "2")
+    code, _, _ = run(*pair, *options, "--source-detection", "CRAB_MAGIC_2020", "--save-hdf", "--save-fig")
+    assert code == 0
+    summary = json.loads((tmp_path / "summary.json").read_text())
+    assert "energy_resolution" not in summary["tables"] and "flux_sensitivity" in summary["tables"]
+    assert summary["cuts"]["theta2"] == "efficiency"
+    assert (tmp_path / "theta_edep_cuts_tel_001.h5").exists()
+    assert [(found["source"], found["energy_min_tev"]) for found in summary["detection"]] == [
+        ("CRAB_MAGIC_2020", 1.5)
+    ]
+    rates = summary["tables"]["rates"]["columns"]
+    assert all(n == 0 for n, high in zip(rates["n_signal"], rates["high"], strict=True) if high < 1.5)
+    assert summary["figures"] and all((tmp_path / name).exists() for name in summary["figures"])
+
+
 def test_energy_dependent_gammaness_cuts_are_kept(run, dl2, tmp_path):
     pair = ("-fg", dl2 / "gamma_dl2.h5", "-fp", dl2 / "proton_dl2.h5")
     code, _, _ = run(*pair, "-o", tmp_path, "--gammaness-cuts", "significance", "--gamma-off-correction")

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import click
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
@@ -45,7 +46,7 @@ def trained(site) -> Path:
     for telescope in ("tel_001", "tel_002"):
         out = _run(
             *(train_rfs, "--fg", site / "gamma_dl1.h5", "--fp", site / "proton_dl1.h5"),
-            *("-c", site / "mc.json", "-t", telescope, "-o", site / "models" / NODE),
+            *("-c", site / "mc.json", "-t", telescope, "-o", site / "models" / NODE, "--plot-features"),
         )
         assert "class_gh: 3 trees" in out
         assert f"card_{telescope}.json: {NODE}" in out
@@ -56,6 +57,9 @@ def test_forests_with_their_log(trained):
     log = (trained / NODE / "sst1m_rfs_training_tel_001.log").read_text()
     assert "gammas: " in log
     assert "reg_energy: 3 trees" in log
+    stems = json.loads((trained / NODE / "card_tel_001.json").read_text())["forests"]
+    plots = sorted(path.name for path in (trained / NODE).glob("*_tel_001.png"))
+    assert plots == sorted(f"{stem}_features_tel_001.png" for stem in stems)
 
 
 def test_each_telescope_gets_its_product(site, trained):
@@ -79,6 +83,25 @@ def test_one_telescope_and_a_named_node(site, trained, tmp_path):
         _run(dl1_dl2, *arguments, "-t", "tel_021")
     with pytest.raises(ModelMismatchError, match="mono models"):
         _run(dl1_dl2, *arguments, "--stereo", "--node", NODE)
+
+
+def test_both_telescopes_together_with_scaled_intensities(site, tmp_path):
+    values = json.loads((site / "mc.json").read_text())
+    values["NsbCalibrator"]["intensity_correction"] = {"tel_001": 2.0, "tel_002": 1.0}
+    (tmp_path / "scaled.json").write_text(json.dumps(values))
+    for telescope in ("tel_001", "tel_002"):
+        _run(
+            *(train_rfs, "--fg", site / "gamma_dl1.h5", "--fp", site / "proton_dl1.h5", "--stereo"),
+            *("-c", site / "mc.json", "-t", telescope, "-o", tmp_path / "models" / NODE),
+        )
+    request = ("-f", site / "gamma_dl1.h5", "-m", tmp_path / "models", "--stereo")
+    intensity = {}
+    for name, more in (("plain", ()), ("scaled", ("--scale-intensities",))):
+        _run(dl1_dl2, *request, "-c", tmp_path / "scaled.json", "-o", tmp_path / name, *more)
+        table = read_dl2(tmp_path / name / "gamma_stereo_dl2.h5").table
+        intensity[name] = [table[f"camera_frame_hillas_intensity_tel{tel}"] for tel in (1, 2)]
+    np.testing.assert_allclose(intensity["scaled"][0], 2 * intensity["plain"][0])
+    np.testing.assert_allclose(intensity["scaled"][1], intensity["plain"][1])
 
 
 def test_missing_inputs_are_named(site, tmp_path):

@@ -1,6 +1,7 @@
 """Responses from events of a known instrument: against pyirf, against the truth, and as files."""
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -173,6 +174,19 @@ def test_gammapy_reads_all_components(irf, irf_file, recwarn):
     observation = Observation.create(SkyCoord(83.6, 22.0, unit="deg"), livetime=1 * u.h, irfs=found)
     for name in ("aeff", "psf", "edisp", "bkg"):
         assert getattr(observation, name) is not None
+
+
+def test_the_example_of_the_documentation_runs(irf_file, project_root, tmp_path, monkeypatch, capsys):
+    text = (project_root / "docs" / "production.md").read_text()
+    (example,) = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
+    path = tmp_path / re.search(r'path = "(.*)"', example).group(1)
+    path.parent.mkdir(parents=True)
+    path.write_bytes(irf_file.read_bytes())
+    monkeypatch.chdir(tmp_path)
+    exec(compile(example, "docs/production.md", "exec"), found := {})
+    assert "m2" in capsys.readouterr().out
+    assert found["psf"].containment(rad=16 * u.deg, energy_true=5 * u.TeV, offset=0.5 * u.deg) > 0.99
+    assert found["background"].data.sum() > 0 and found["dispersion"].data.sum() > 0
 
 
 def folded_counts(path: Path, offset: u.Quantity, edges: u.Quantity, time: u.Quantity) -> np.ndarray:
