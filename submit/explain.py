@@ -61,11 +61,12 @@ def explain(campaign: Campaign, outcome: Outcome, task_id: str) -> Iterator[str]
         task_id, depth = plan.held_up[task_id], depth + 1
     lead = "  " * depth
     yield f"{lead}{task_id}: {_state(outcome, task_id)}"
-    for failure in outcome.account.failures.get(task_id, []):
+    failures = outcome.account.failures.get(task_id, [])
+    for failure in failures:
         what = f"attempt {failure.get('attempt')}: {failure.get('class')}: {failure.get('error')}"
         yield f"{lead}  {what} (node {failure.get('node')}, log {failure.get('log')})"
-    for path in logs_of(campaign, task_id):
-        yield f"{lead}  log {path}"
+    told = {failure.get("log") for failure in failures}
+    yield from (f"{lead}  log {path}" for path in logs_of(campaign, task_id) if path not in told)
 
 
 def _state(outcome: Outcome, task_id: str) -> str:

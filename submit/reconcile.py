@@ -112,6 +112,8 @@ def take_stock(campaign: Campaign, site: Site, jobs: Jobs | None, *, write: bool
     forgiven = campaign.forgotten()
     for known in rounds_of(campaign):
         if known.is_here:
+            # What the planner tried itself is told, and counts no further.
+            account.latest.update((result["id"], result) for result in _closed_results(known))
             continue
         if known.is_closed:
             _enter(account, read_lines(known.results), forgiven)
@@ -124,6 +126,10 @@ def take_stock(campaign: Campaign, site: Site, jobs: Jobs | None, *, write: bool
         if write and jobs is not None and not look.alive:
             _close(known, site, results)
     return account
+
+
+def _closed_results(known: Round) -> Iterable[Record]:
+    return read_lines(known.results) if known.is_closed else ()
 
 
 def _enter(account: Account, results: Iterable[Record], forgiven: Mapping[str, float]) -> None:

@@ -4,6 +4,7 @@ import contextlib
 import importlib
 import io
 import os
+import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from luigi.parameter import ParameterException
 from luigi.task_register import TaskClassException, load_task
 
 from submit.errors import PlanError, SiteError
+from submit.failure import one_line
 
 __all__ = ["Root"]
 
@@ -123,3 +125,9 @@ def _import(module: str) -> None:
         importlib.import_module(module)
     except ImportError as error:
         raise SiteError(f"--module {module}: cannot be imported ({error}); check it and PYTHONPATH") from None
+    except Exception as error:
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        raise SiteError(
+            f"--module {module}: fails while it is imported: {one_line(error)} "
+            f"({place.filename}, line {place.lineno}); correct it"
+        ) from error

@@ -213,6 +213,7 @@ def _line(item: Item, module: str) -> dict[str, object]:
         "family": task.task_family,
         "params": task.to_str_params(),
         "outputs": [os.fspath(target.path) for target in targets if hasattr(target, "path")],
+        "by_files": type(task).complete is luigi.Task.complete,
         "seconds": round(item.seconds, 3),
         "mem_mb": item.mem_mb,
         "timeout_s": None,

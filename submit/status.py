@@ -206,7 +206,9 @@ def _tasks(campaign: Campaign) -> dict[str, dict[str, Any]]:
     for known in rounds_of(campaign):
         for record in known.arrays():
             for _, item in record.items():
-                there = bool(item["outputs"]) and all(listing.has(path) for path in item["outputs"])
+                # A task with an answer of its own may well have written its file and not be complete.
+                by_files = item.get("by_files") and item["outputs"]
+                there = bool(by_files) and all(listing.has(path) for path in item["outputs"])
                 tasks[item["id"]] = {key: item.get(key) for key in _KEPT} | {"there": there}
     return tasks
 

@@ -58,6 +58,15 @@ def test_what_is_told_of_work_that_is_on_its_way(farm):
     assert "no job was on its way" in made.said_by("cancel", *made.words)[1]
 
 
+def test_a_file_is_no_proof_where_the_task_has_an_answer_of_its_own(make_farm):
+    made = make_farm("local", 1, finalizer="none")
+    words = ("--module", "farm_tasks", "Never", "--where", str(made.where), "--n", "1")
+    assert made.said_by("submit", *words)[0] == 0
+    made.wait_for(lambda: "1 failed" in made.said_by("status")[1], "the failure")
+    assert made.where.joinpath("out", "1.txt").exists()
+    assert "ran without an error but is not complete" in made.said_by("status")[1]
+
+
 def test_a_plan_changes_nothing_and_shows_the_first_script(make_farm):
     made = make_farm("local", 5, node='environment = ["module load python"]')
     status, text = made.said_by("plan", *made.words)
@@ -120,11 +129,14 @@ def test_what_is_left_over_is_removed_and_nothing_else(make_farm):
     assert made.said_by("gc")[1] == "0 were removed\n"
 
 
-def test_mistakes_on_the_command_line_are_one_clear_line(make_farm):
+def test_mistakes_on_the_command_line_are_one_clear_line(make_farm, tmp_path, monkeypatch):
     made = make_farm("local", 1)
+    (tmp_path / "broken_tasks.py").write_text("nothing\n")
+    monkeypatch.setenv("PYTHONPATH", f"{os.environ['PYTHONPATH']}:{tmp_path}")
     for words, expected in [
         (("submit",), "which task?"),
         (("submit", "--module", "no_such_module", "X"), "cannot be imported"),
+        (("submit", "--module", "broken_tasks", "X"), "NameError: name 'nothing' is not defined (/"),
         (("submit", "--module", "farm_tasks", "Summ"), "Summ"),
         (("submit", "--module", "farm_tasks", "Sum", "--count", "x"), "count"),
         (("plan", "--module", "farm_tasks", "Sum", "--cuont", "3"), "cuont"),

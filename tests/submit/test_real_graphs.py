@@ -187,6 +187,7 @@ def test_a_night_on_slurm_equals_that_of_one_process(
     assert n_photons > 0
     assert {row["state"] for row in night.manifest().values()} == {"done"}
     stages = {(row.stage, row.by): row.counts["done"] for row in farm.status().rows}
+    assert stages["manifest", ""] == stages["close", ""] == 1
     assert stages["dl1", "21"] == stages["dl1", "22"] == 1 and stages["dl3", "cs1"] == 1
     assert farm.call("submit", *words) == (0, "complete: nothing is missing\n")
 
