@@ -277,6 +277,7 @@ def _info(
         for tel_id, runs in files.items()
         for name in ("n_events", "unmatched", "tel1_no_image", "tel2_no_image", "written")
     }
+    fewer = min(counts[f"n_events_{tel_id}"] for tel_id in files)
     offset = None
     if len(table):
         offset = float(np.median(matches.residual_ns + matches.clock_ns))
@@ -287,6 +288,7 @@ def _info(
         "clock_offset_ns": offset,
         "clock_offsets": [offset.to_dict() for offset in matches.offsets],
         "half_width_ns": matches.half_width_ns,
+        "matched_fraction": len(table) / fewer if fewer else 0.0,
         "n_accidental": matches.n_accidental,
         "n_isolated": matches.n_isolated,
         "histogram": _histogram(matches),

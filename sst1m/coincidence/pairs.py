@@ -81,8 +81,7 @@ class Coincidences:
     @property
     def matched_fraction(self) -> float:
         """Paired fraction of the events of the telescope that has fewer."""
-        fewer = min(sum(run["n_events"] for run in runs) for runs in self.files.values())
-        return len(self.pairs) / fewer if fewer else 0.0
+        return float(self.info["matched_fraction"])
 
     @property
     def offset_ns(self) -> float | None:
