@@ -22,6 +22,7 @@ from sst1m.io.dl1 import check_dl1
 from sst1m.io.dl2 import check_dl2
 from sst1m.layout_mc import ProductionLayout, irf_path
 from sst1m.nodes import Node
+from sst1m.production.interpolation import read_interpolation_check
 
 ROOT = Path(__file__).parents[2]
 NODE = Node(20, 180, 100)
@@ -230,8 +231,12 @@ def test_from_nothing_to_responses(undisturbed):
     assert layout.report.exists() and layout.performance(NODE, "stereo").joinpath("summary.json").exists()
     for tag in ("0.05", "energydep"):
         assert irf_path(undisturbed.irf_dir, "stereo", "0_1", NODE, tag).exists()
+    # One node lies between no others: the check of the interpolation is there and says so.
+    assert read_interpolation_check(layout.interpolation_check)["rows"] == []
+    assert "none could be left out" in layout.report.read_text()
     record = json.loads(layout.record.read_text())
     assert record["complete"] and record["until"] == "report"
+    assert str(layout.interpolation_check) in record["products"]
     assert record["samples"][f"gamma_diffuse {NODE} train"]["thrown"] == 300
     assert not [path for path in undisturbed.base.rglob("*") if ".part" in path.name]
     for name, product in undisturbed.products().items():
