@@ -6,7 +6,7 @@ import json
 import logging
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import click
@@ -124,6 +124,7 @@ def submit(context: click.Context, module: str, words: tuple[str, ...], *, quiet
         outcome = advance(campaign, site)
         texts += [] if outcome.complete else [summary(campaign, outcome)]
     _show(campaign, outcome, quiet=quiet)
+    _end([outcome])
 
 
 @contextlib.contextmanager
@@ -148,7 +149,11 @@ def _show(campaign: Campaign, outcome: Outcome, *, quiet: bool = False) -> None:
             click.echo(line)
     if outcome.n_arrays:
         click.echo(f"submitted; sst1m-submit status {campaign.name}")
-    if outcome.stuck:
+
+
+def _end(outcomes: Sequence[Outcome]) -> None:
+    """End with a status of its own if nothing can be done about what is missing."""
+    if any(outcome.stuck for outcome in outcomes):
         click.echo("nothing is on its way: see sst1m-submit explain TASK, mend it, then retry", err=True)
         sys.exit(_STUCK)
 
@@ -207,16 +212,19 @@ def _write_status(found: list[Status], html: Path | None, *, as_json: bool) -> N
 
 
 def _one(site: Site, name: str | None, task: str) -> tuple[Campaign, str]:
-    """Return the campaign and the id of a task that is named by a part of its id."""
+    """Return the newest campaign with a task that is named by a part of its id, and that id."""
     known = [campaign for campaign in campaigns(site.state_dir) if name in (None, campaign.name)]
     if not known:
         raise SiteError(f"{site.state_dir}: there is no campaign{f' {name}' if name else ''}")
-    for campaign in reversed(known[1:]):
-        try:
-            return campaign, find_task(campaign, None, task)
-        except PlanError:
-            continue
-    return known[0], find_task(known[0], None, task)
+    for campaign in reversed(known):
+        if (task_id := find_task(campaign, task)) is not None:
+            return campaign, task_id
+    # What waits for something else was never submitted.
+    for campaign in reversed(known):
+        graph = look(campaign.root, site).plan.graph.nodes
+        if (task_id := find_task(campaign, task, graph)) is not None:
+            return campaign, task_id
+    raise PlanError(f"no task of {', '.join(one.name for one in known[-3:])} has {task!r} in its id")
 
 
 _campaign_option = click.option("--campaign", "name", help="Name of the campaign [the newest with the task].")
@@ -283,12 +291,17 @@ def retry(
     site = site_of(context)
     if not (every or kind or tasks):
         raise SiteError("which tasks? name them, or give --all or --class")
+    outcomes = []
     for campaign in (c for c in campaigns(site.state_dir) if name in (None, c.name)):
         chosen = _retried(campaign, site, kind, tasks, every=every)
         if chosen:
             campaign.forget(chosen)
             click.echo(f"{campaign.name}: {len(chosen)} tasks are tried again")
-            _show(campaign, advance(campaign, site))
+            outcomes.append(advance(campaign, site))
+            _show(campaign, outcomes[-1])
+    if not outcomes:
+        click.echo("no such task has failed or is in quarantine; see sst1m-submit status")
+    _end(outcomes)
 
 
 def _retried(

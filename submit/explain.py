@@ -1,7 +1,7 @@
 """Why a task is not done: its own state, and the chain of what it waits for."""
 
 import datetime
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from submit.advance import Outcome
 from submit.campaign import Campaign
@@ -11,28 +11,33 @@ from submit.rounds import rounds_of
 __all__ = ["explain", "find_task", "logs_of"]
 
 
-def find_task(campaign: Campaign, outcome: Outcome | None, words: str) -> str:
+def find_task(campaign: Campaign, words: str, graph: Iterable[str] = ()) -> str | None:
     """
-    Return the id of the only task whose id contains some text.
+    Return the id of the only task whose id contains some text, None if there is none.
+
+    Parameters
+    ----------
+    campaign : Campaign
+        Where to look: at all tasks that were ever submitted.
+    words : str
+        The text.
+    graph : iterable of str
+        Ids of more tasks, e.g. of those that are not complete.
 
     Raises
     ------
     PlanError
-        If there is none, or more than one.
+        If there is more than one.
     """
     arrays = [array for known in rounds_of(campaign) for array in known.arrays()]
-    ids: dict[str, None] = {item["id"]: None for array in arrays for _, item in array.items()}
-    if outcome is not None:
-        ids.update(dict.fromkeys(outcome.plan.graph.nodes))
+    ids = dict.fromkeys([*(item["id"] for array in arrays for _, item in array.items()), *graph])
     if words in ids:
         return words
     found = [task_id for task_id in ids if words in task_id]
-    if len(found) == 1:
-        return found[0]
-    if not found:
-        raise PlanError(f"{campaign.name}: no task has {words!r} in its id; plan and status list them")
-    shown = ", ".join(found[:5]) + (", ..." if len(found) > 5 else "")
-    raise PlanError(f"{campaign.name}: {len(found)} tasks have {words!r} in their id: {shown}")
+    if len(found) > 1:
+        shown = ", ".join(found[:5]) + (", ..." if len(found) > 5 else "")
+        raise PlanError(f"{campaign.name}: {len(found)} tasks have {words!r} in their id: {shown}")
+    return found[0] if found else None
 
 
 def logs_of(campaign: Campaign, task_id: str) -> list[str]:

@@ -82,6 +82,20 @@ class Never(Numbered):
         return False
 
 
+class Elsewhere(luigi.ExternalTask):
+    where = luigi.Parameter()
+
+    def output(self):
+        return luigi.LocalTarget(f"{self.where}/elsewhere.txt")
+
+
+class Waiting(Numbered):
+    """Needs a file that nobody here makes."""
+
+    def requires(self):
+        return Elsewhere(where=self.where)
+
+
 class Sum(luigi.Task):
     """Adds up leaves; fails if one is missing."""
 

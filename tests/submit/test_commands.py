@@ -67,6 +67,18 @@ def test_a_file_is_no_proof_where_the_task_has_an_answer_of_its_own(make_farm):
     assert "ran without an error but is not complete" in made.said_by("status")[1]
 
 
+def test_what_waits_for_a_file_from_elsewhere_is_explained_and_goes_on_with_it(make_farm):
+    made = make_farm("local", 1)
+    words = ("--module", "farm_tasks", "Waiting", "--where", str(made.where), "--n", "1")
+    status, text = made.said_by("submit", *words)
+    assert status == 30 and "Elsewhere__" in text and "its product comes from elsewhere" in text
+    status, text = made.said_by("explain", "Waiting_1_")
+    assert status == 0 and re.search(r"Waiting_1_\S+: waits for\n  Elsewhere_\S+: its product", text), text
+    made.where.joinpath("elsewhere.txt").write_text("x")
+    assert made.said_by("submit", *words)[0] == 0
+    made.wait_for(made.where.joinpath("out", "1.txt").exists, "the product", 30)
+
+
 def test_a_plan_changes_nothing_and_shows_the_first_script(make_farm):
     made = make_farm("local", 5, node='environment = ["module load python"]')
     status, text = made.said_by("plan", *made.words)
@@ -141,6 +153,7 @@ def test_mistakes_on_the_command_line_are_one_clear_line(make_farm, tmp_path, mo
         (("submit", "--module", "farm_tasks", "Sum", "--count", "x"), "count"),
         (("plan", "--module", "farm_tasks", "Sum", "--cuont", "3"), "cuont"),
         (("explain", "nothing"), "there is no campaign"),
+        (("retry",), "which tasks?"),
         (("--site", "/nowhere.toml", "status"), "config/sites"),
     ]:
         status, text = made.said_by(*words)

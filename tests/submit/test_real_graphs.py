@@ -194,3 +194,34 @@ def test_a_night_on_slurm_equals_that_of_one_process(
 
 def _is_complete(night) -> bool:
     return night.layout.record.exists() and json.loads(night.layout.record.read_text())["complete"]
+
+
+def _cron_lines():
+    """Return the commands of the crontab that comes with the project."""
+    text = (ROOT / "config" / "unattended" / "crontab").read_text()
+    return [line.split(maxsplit=5)[5] for line in text.splitlines() if line[:1].isdigit() or line[:1] == "*"]
+
+
+@pytest.mark.slow
+def test_the_crontab_follows_last_night_as_it_stands(alone, make_night, tmp_path, wait_for):
+    night = _night(make_night, alone)
+    (night.base / "submit.toml").write_text(SITE.replace('"slurm"', '"local"'))
+    (tmp_path / ".venv").symlink_to(sys.prefix)
+    environment = {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "SITE": night.base, "SST1M": tmp_path}
+    submit, page = _cron_lines()
+
+    def call(line):
+        return subprocess.run(["/bin/sh", "-c", line], cwd="/", env=environment, timeout=120).returncode
+
+    assert call(submit) == 0
+    log = night.base / "submit.log"
+    assert "submitted; sst1m-submit status RunNight_" in log.read_text()
+    wait_for(lambda: list(night.ana.glob("*/night.json")), log.read_text, 60)
+    site = load_site(night.base / "submit.toml")
+    backend = make_backend(site)
+    wait_for(
+        lambda: not read_status(campaigns(site.state_dir)[0], site, backend).n_on_the_way, log.read_text, 60
+    )
+    said = log.read_text()
+    assert call(submit) == 0 and log.read_text() == said, "a night that is complete is not spoken of"
+    assert call(page) == 0 and "RunNight date=" in (night.base / "status.html").read_text()
