@@ -139,16 +139,14 @@ def measure_performance(
     signal, description = point_signal(gamma, options.max_offset_deg)
     given = {"gamma": signal, "proton": proton, "electron": electron}
     samples = _measure(given, cuts, config, bins, theta2_cuts, options, found)
-    content = {
-        "schema": SCHEMA,
-        "label": options.label,
+    about: dict[str, Any] = {
         "setup": setup,
         "node": str(gamma.node) if gamma.node else None,
         "signal": description,
-        "cuts": _cuts_json(cuts, theta2_cuts, config),
-        "counts": {name: sample.counts() for name, sample in samples.items()},
-        **_results_json(found, config, options),
     }
+    about["cuts"] = _cuts_json(cuts, theta2_cuts, config)
+    about["counts"] = {name: sample.counts() for name, sample in samples.items()}
+    content = {"schema": SCHEMA, "label": options.label, **about, **_results_json(found, config, options)}
     files = write_known_tables(output_dir, setup, bins, found.tables) if options.tables else []
     drawn = _write_figures(output_dir, setup, content) if figures else []
     summary = PerformanceSummary(path, content | {"files": files, "figures": drawn})
