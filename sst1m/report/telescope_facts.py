@@ -61,11 +61,17 @@ class _Reading:
         from .dl1_facts import PixelSums
 
         self._view, self._tel_id, self._memory = view, tel_id, memory
-        self._bases = {row["product"]: file_basis(view.night.root / row["product"]) for row in rows}
+        self._bases: dict[str, list[int]] = {}
+        self.unread: Facts = {}
+        for name in (row["product"] for row in rows):
+            path = view.night.root / name
+            if path.is_file():
+                self._bases[name] = file_basis(path)
+            else:
+                self.unread[name] = f"{path.name} is not there any more; run RunNight again"
         self._key = f"pedestals {tel_id}"
         self._added: Facts = {}
         self._sums = PixelSums.nothing()
-        self.unread: Facts = {}
         before, sums = memory.of(self._key)
         # What has gone cannot be taken out of a sum: then all files are read again.
         if sums and isinstance(before, dict) and all(self._bases.get(n) == b for n, b in before.items()):
@@ -75,6 +81,8 @@ class _Reading:
         """Return what a file says; None where it cannot be read."""
         from .dl1_facts import read_dl1_facts
 
+        if product in self.unread:
+            return None
         basis = self._bases[product]
         known = self._memory.recall(product, basis) if product in self._added else None
         if known is not None:
