@@ -11,7 +11,7 @@ export PYTHONNOUSERSITE := 1
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help env night test lint format bench clean
+.PHONY: help env night test torture lint format bench clean
 
 help:  ## Show this help
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
@@ -40,6 +40,9 @@ night: env  ## Make the models of the demo, process its night to photon lists, a
 
 test: env  ## Run the tests, on two cores
 	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+torture: env  ## Kill, damage and starve it at length, and say what came of it (about an hour)
+	SST1M_TORTURE=long $(BIN)/python -m pytest -n 2 --dist loadfile -m torture --timeout 7200
 
 lint: env  ## Check style and format
 	$(BIN)/ruff check .

@@ -6,6 +6,29 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
+#: `make torture` sets it; without it campaigns are short, as part of the tests.
+LONG = os.environ.get("SST1M_TORTURE") == "long"
+
+
+@pytest.fixture(scope="session")
+def dose():
+    """Return what chooses the length of a campaign: the second number in the long form."""
+    return lambda short, long: long if LONG else short
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Print what campaigns have recorded of themselves."""
+    rows = [
+        (report.nodeid.split("::")[-1], key, value)
+        for reports in terminalreporter.stats.values()
+        for report in reports
+        if getattr(report, "when", "") == "call"
+        for key, value in report.user_properties
+    ]
+    if rows and LONG:
+        terminalreporter.section("what the campaigns did")
+        for name, key, value in sorted(rows):
+            terminalreporter.write_line(f"{name:<62} {key:<36} {value}")
 
 
 @pytest.fixture(scope="session")

@@ -25,7 +25,7 @@ from ..times import ns_to_time
 from .charges import ChargeCalibrator
 from .cleaning import CleanedBlock, ImageCleaner, PedestalImages
 from .columns import EXTRA_COLUMNS, PRECISE_TIME_COLUMNS, derived_features, time_columns
-from .identity import EventIdentity, choose_event_ids
+from .identity import EventIdentity, check_night, identify_events, repeated_events
 from .monitoring import write_pedestal_monitoring
 from .options import ReductionOptions, ReductionSummary
 from .pedestals import CalibratedBlock, calibrated_blocks, note_missing_pedestals
@@ -51,6 +51,7 @@ class _Run:
     columns: dict[str, NDArray[Any]]
     n_events: int
     pedestal: NDArray[np.bool_]
+    written: NDArray[np.bool_]
     reclean: tuple[PedestalImages, NDArray[np.int64]] | None
 
 
@@ -160,7 +161,11 @@ def _prepare(
 ) -> _Run:
     """Find out everything that the small columns of a raw file tell, for all events at once."""
     index = raw.index
+    check_night(raw.path, index.time_ns, date)
     note_missing_pedestals(raw, config)
+    pedestal, repeated = is_pedestal(index.event_type), repeated_events(index.time_ns, index.event_number)
+    if n_repeated := int(np.count_nonzero(repeated)):
+        log.warning("%s: %d events stand in it twice; the copies are left out", raw.path.name, n_repeated)
     azimuth, altitude = horizontal_pointing(pointing, tel_id, index.time_ns)
     columns = time_columns(index.time_ns, date, precise=options.precise_timestamps)
     columns |= {
@@ -173,10 +178,11 @@ def _prepare(
         config=config,
         options=options,
         tel_id=tel_id,
-        identity=choose_event_ids(index.array_event_number, index.event_number),
+        identity=identify_events(index.array_event_number, index.event_number, repeated),
         columns=columns,
         n_events=raw.n_events,
-        pedestal=is_pedestal(index.event_type),
+        pedestal=pedestal,
+        written=~pedestal & ~repeated,
         reclean=_reclean_states(config, options, index.time_ns),
     )
 
@@ -262,7 +268,7 @@ class _BlockFinisher:
         self._counts.add_pedestals(cleaned.mask[pedestal].any(axis=1))
         if self._pixel_charges is not None:
             self._pixel_charges.add(block.images.image[pedestal], time_ns[pedestal])
-        events = np.flatnonzero(~pedestal)
+        events = np.flatnonzero(self._run.written[block.rows])
         finished = self._parametrize(block, cleaned, events)
         triggered = np.broadcast_to(self._triggered, (len(events), len(self._triggered)))
         self._writer.write_triggers(finished.event_id, finished.time_ns, triggered)
@@ -366,6 +372,7 @@ def _info(
         "tel_ids": [run.tel_id],
         "n_events": run.n_events,
         "n_pedestal": n_pedestals,
+        "n_repeated": run.n_events - n_pedestals - int(np.count_nonzero(run.written)),
         "event_id_source": run.identity.source,
         "event_id_reason": run.identity.reason,
         "pedestal_fallback": "constant_thresholds" if no_pedestals else None,

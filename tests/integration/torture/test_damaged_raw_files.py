@@ -72,6 +72,7 @@ def check_night(night, made, reference):
 
 
 @pytest.mark.slow
+@pytest.mark.torture
 def test_a_damaged_file_gives_the_same_numbers_or_none(good, make_night, warm, dose, record_property):
     path, reference = good
     damage = RawDamage(path, seed=20240304)

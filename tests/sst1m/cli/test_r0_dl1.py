@@ -30,7 +30,7 @@ def command(run_21, calibration_dir, tmp_path, capsys):
 
 @pytest.fixture
 def raw_without_target(run_21, make_run, tmp_path):
-    return make_run(tmp_path / "SST1M1_20190115_0003.fits.fz", 12, swat=False).path
+    return make_run(tmp_path / "SST1M1_20250115_0003.fits.fz", 12, swat=False).path
 
 
 def products(tmp_path):
@@ -86,7 +86,7 @@ def test_a_file_without_pointing_says_what_to_give(command, raw_without_target, 
     code, _, err = command(raw=raw_without_target)
     assert code == 3 and "--pointing-ra" in err and raw_without_target.name in err
     assert command("-r", 10, "-d", 20, raw=raw_without_target)[0] == 0
-    assert "SST1M1_20190115_0003_dl1.h5" in products(tmp_path)
+    assert "SST1M1_20250115_0003_dl1.h5" in products(tmp_path)
 
 
 def test_a_dark_run_is_skipped_with_a_code_of_its_own(command, run_21, tmp_path):

@@ -152,7 +152,8 @@ def test_exchanged_modules_are_put_right_in_every_event(make_run, reduce_run, tm
         "NsbCalibrator.apply_pixelwise_Vdrop_correction": True,
         "NsbCalibrator.apply_global_Vdrop_correction": False,
     }
-    product = reduce_run(run.path, tmp_path / "dl1.h5", tel_id=tel_id, changes=changes)
+    night = int(date.replace("-", ""))
+    product = reduce_run(run.path, tmp_path / "dl1.h5", tel_id=tel_id, date=night, changes=changes)
     assert product.info["modules_swapped"]
     usable = _usable(run, extra=pixels[:1])
     np.testing.assert_allclose(product.image[usable], _light(run)[usable], atol=ROUNDING)

@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 
-from sst1m.reduction.identity import choose_event_ids
+from sst1m.errors import DataQualityError
+from sst1m.reduction.identity import check_night, choose_event_ids, identify_events, repeated_events
+from sst1m.times import utc_text_to_ns
 
 CAMERA = 21_079 + np.arange(6)
 SWAT = 29_901_023 + np.arange(6)
@@ -63,3 +65,39 @@ def test_few_events(n_events):
     identity = choose_event_ids(SWAT[:n_events], CAMERA[:n_events])
     assert identity.source == "swat"
     assert len(identity.event_id) == n_events
+
+
+def test_copies_are_events_of_the_same_number_at_the_same_time():
+    time_ns = np.array([50, 10, 50, 10, 10, 60, 50])
+    number = np.array([7, 3, 7, 4, 3, 7, 7])
+    assert repeated_events(time_ns, number).tolist() == [False, False, True, False, True, False, True]
+    # without a number of the camera nothing says that they are copies
+    assert not repeated_events(time_ns, np.zeros(7, dtype=np.int64)).any()
+    assert repeated_events(time_ns[:0], number[:0]).tolist() == []
+
+
+def test_copies_do_not_cost_the_others_their_numbers():
+    repeated = np.array([False, True, False, False])
+    identity = identify_events(np.array([900, 900, 901, 902]), np.array([5, 5, 6, 7]), repeated)
+    assert identity.source == "swat"
+    assert identity.event_id[~repeated].tolist() == [900, 901, 902]
+
+
+@pytest.mark.parametrize(
+    ("times", "good"),
+    [
+        (["2024-03-04T18:00:00", "2024-03-05T04:30:00"], True),
+        (["2024-03-04T18:00:00", "2024-03-04T18:00:01", "1970-01-01T00:00:00"], True),
+        (["2024-03-03T23:59:59"], False),
+        (["2024-03-06T00:00:00"], False),
+        (["1970-01-01T00:00:00", "2024-03-04T18:00:00", "1970-01-01T00:00:00"], False),
+        ([], True),
+    ],
+)
+def test_most_events_must_be_of_the_night(tmp_path, times, good):
+    time_ns = np.array([utc_text_to_ns(text) for text in times], dtype=np.int64)
+    if good:
+        check_night(tmp_path / "raw", time_ns, 20240304)
+        return
+    with pytest.raises(DataQualityError, match="not of the night 2024-03-04.*correct the name"):
+        check_night(tmp_path / "raw", time_ns, 20240304)

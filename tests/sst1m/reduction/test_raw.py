@@ -177,6 +177,30 @@ def test_repeated_and_disordered_events_stay_in_the_order_of_the_file(make_run, 
     assert product.extras["camera_event_id"].tolist() == [5, 3, 3, 1, 7]
 
 
+def test_copies_of_events_are_left_out_and_counted(make_run, reduce_run, tmp_path):
+    """A tile that was written twice must not become twice as many gamma rays."""
+    place = np.array([0, 1, 2, 1, 2, 3])
+    index = EventIndex(
+        event_number=place + 1,
+        array_event_number=place + 900,
+        event_type=np.array([1, 1, 8, 1, 8, 1]),
+        time_ns=1_736_971_237_000_000_000 + place * 1_000_000,
+    )
+    run = make_run(tmp_path / "raw.fits.fz", 6, index=index)
+    product = reduce_run(run.path, tmp_path / "dl1.h5")
+    assert product.parameters["event_id"].tolist() == [900, 901, 903]
+    assert product.info["event_id_source"] == "swat"
+    counts = {name: product.info[name] for name in ("n_events", "n_pedestal", "n_repeated")}
+    assert counts == {"n_events": 6, "n_pedestal": 2, "n_repeated": 1}
+    assert product.summary.n_events_written == 3
+
+
+def test_a_run_of_another_night_is_refused(make_run, reduce_run, tmp_path):
+    run = make_run(tmp_path / "raw.fits.fz", 6)
+    with pytest.raises(DataQualityError, match="not of the night 2025-01-12"):
+        reduce_run(run.path, tmp_path / "dl1.h5", date=20250112)
+
+
 def test_a_wrong_clock_does_not_blow_up_the_table_of_the_pointing(make_run, reduce_run, tmp_path):
     index = EventIndex(
         event_number=np.arange(1, 4),
