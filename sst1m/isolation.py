@@ -5,6 +5,7 @@ The child is forked, so it shares the modules and compiled kernels of its parent
 It dies with its parent, also with one that is killed without warning.
 """
 
+import contextlib
 import ctypes
 import faulthandler
 import logging
@@ -19,6 +20,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
+from sst1m.checkpoint import explained_write_errors
 from sst1m.errors import OutputError, RawFileError
 
 __all__ = ["die_with_parent", "in_isolated_process", "run_isolated"]
@@ -161,16 +163,19 @@ def _child(
     # Ctrl-C reaches the whole process group: the parent decides, and kills this process if need be.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    if output is not None:
-        _redirect(output)
     function, args, kwargs = job
     try:
+        if output is not None:
+            with explained_write_errors(output):
+                _redirect(output)
         outcome: tuple[bool, Any] = (True, function(*args, **kwargs))
     except BaseException as error:  # noqa: BLE001 - everything has to reach the parent
         text = traceback.format_exc()
         outcome = (False, (_portable(error), text))
     _send(sender, outcome)
-    _flush()
+    with contextlib.suppress(OSError):
+        # A disk that takes no more of the log: the parent finds that out for itself.
+        _flush()
     _end(0)
 
 
