@@ -48,11 +48,11 @@ def test_a_submitter_that_dies_before_it_asks_orders_it_later(farm, tmp_path):
 
 
 def test_a_node_that_dies_loses_nothing(farm, slurm):
-    made = farm(6, minutes=10)
-    made.plant(**{f"n{n}": "slow" for n in range(6)})
+    made = farm(4, minutes=10)
+    made.plant(**{f"n{n}": "slow" for n in range(4)})
     made.submit()
-    made.wait_for(lambda: made.tries(1) == 1, "the second leaf begins", 60)
-    node = (made.where / "tries" / "1.1").read_text()
+    second = made.where / "tries" / "1.1"
+    node = made.wait_for(lambda: second.exists() and second.read_text(), "the second leaf begins", 60)
     slurm.kill_node(node)
     try:
         slurm.run("scontrol", "update", f"nodename={node}", "state=down", "reason=test")
@@ -64,50 +64,50 @@ def test_a_node_that_dies_loses_nothing(farm, slurm):
 
 
 def test_cancelled_half_way_and_resumed(farm):
-    made = farm(6, minutes=10)
-    made.plant(**{f"n{n}": "slow" for n in range(6)})
+    made = farm(4, minutes=10)
+    made.plant(**{f"n{n}": "slow" for n in range(4)})
     made.submit()
     made.wait_for(lambda: made.tries(1) == 1, "the second leaf begins", 60)
     assert cancel(made.campaign, made.site, made.backend)
     outcome = made.wait_quiet()
     assert not made.result.exists() and not outcome.plan.active and not outcome.plan.quarantine
-    done = sum((made.where / "out" / f"{n}.txt").exists() for n in range(6))
-    assert 1 <= done < 6
-    assert made.submit().n_tasks == 7 - done
+    done = sum((made.where / "out" / f"{n}.txt").exists() for n in range(4))
+    assert 1 <= done < 4
+    assert made.submit().n_tasks == 5 - done
     made.wait_result()
 
 
-def _results(made):
-    return iter(sorted(made.campaign.rounds.glob("001-*/001-*/results/*.jsonl")))
+def _job(made, wait_for, n):
+    """Wait until a leaf is at work, and return the id of its element in the batch system."""
+    wait_for(lambda: made.tries(n) == 1, "the stuck leaf begins", 60)
+    record = next(made.campaign.rounds.glob("*/001*/array.json"))
+    return f"{json.loads(record.read_text())['native_id']}_0"
 
 
-def test_the_time_limit_ends_one_task_and_not_the_shard(farm, slurm):
-    made = farm(3, minutes=10)
-    made.plant(n1="stuck")
-    made.submit()
-    made.wait_for(lambda: made.tries(1) == 1, "the stuck leaf begins", 60)
-    job = json.loads(next(made.campaign.rounds.glob("*/001*/array.json")).read_text())["native_id"]
-    # Less than two minutes before the end Slurm sends the signal that the job has asked for.
-    slurm.run("scontrol", "update", f"jobid={job}_0", "EndTime=now+100")
+def test_time_limits(farm, slurm, wait_for, tmp_path):
+    warned, over = tmp_path / "warned", tmp_path / "over"
+    for base in (warned, over):
+        base.mkdir()
+    first, second = farm(3, minutes=10, base=warned), farm(2, minutes=10, base=over)
+    first.plant(n1="stuck")
+    second.plant(n0="stuck")
+    for made in (first, second):
+        made.submit()
+    # Less than two minutes before the end Slurm sends the signal that the job has asked for; it looks every
+    # half a minute.
+    slurm.run("scontrol", "update", f"jobid={_job(first, wait_for, 1)}", "EndTime=now+110")
+    slurm.time_out(_job(second, wait_for, 0))
     began = time.monotonic()
-    made.wait_result(95)
-    assert [made.tries(n) for n in range(3)] == [1, 2, 1]
-    assert time.monotonic() - began < 95, "long before the end"
-    lines = [json.loads(line) for line in next(_results(made)).read_text().splitlines()]
+    first.wait_result(105)
+    assert time.monotonic() - began < 105, "long before the end"
+    assert [first.tries(n) for n in range(3)] == [1, 2, 1]
+    results = next(first.campaign.rounds.glob("001-*/001-*/results/*.jsonl")).read_text()
+    lines = [json.loads(line) for line in results.splitlines()]
     failed = [line for line in lines if line.get("outcome") == "failed"]
     assert [(line["id"].split("_")[1], line["class"]) for line in failed] == [("1", "timeout")]
     assert [line["id"].split("_")[1] for line in lines if line.get("outcome") == "not-started"] == ["2"]
-
-
-def test_a_job_that_runs_into_its_limit_is_given_more_time(farm, slurm):
-    made = farm(2, minutes=10)
-    made.plant(n0="stuck")
-    made.submit()
-    made.wait_for(lambda: made.tries(0) == 1, "the stuck leaf begins", 60)
-    job = json.loads(next(made.campaign.rounds.glob("*/001*/array.json")).read_text())["native_id"]
-    slurm.time_out(f"{job}_0")
-    made.wait_result(90)
-    assert made.tries(0) == 2
+    second.wait_result(60)
+    assert second.tries(0) == 2
 
 
 def test_inputs_are_looked_at_also_when_the_batch_system_has_forgotten_who_makes_them(
