@@ -11,7 +11,7 @@ export PYTHONNOUSERSITE := 1
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help env night test torture lint format bench clean
+.PHONY: help env night test torture docs lint format bench clean
 
 help:  ## Show this help
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
@@ -51,6 +51,10 @@ lint: env  ## Check style and format
 format: env  ## Format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+docs: env  ## Renew the generated pages of the documentation and build its site in build/docs
+	$(BIN)/python docs/reference
+	$(BIN)/mkdocs build --strict
 
 bench: env  ## Measure raw -> DL1 against ctapipe and bare reading (about 15 minutes)
 	$(BIN)/python benchmarks/bench_r0_dl1.py
