@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import chain
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from sst1m.checkpoint import explained_write_errors, held_lock, sweep_parts, write_atomically, write_json
 from sst1m.corrections import corrections_digest
@@ -260,7 +260,7 @@ def is_closed(plan: NightPlan) -> bool:
             and record["config"]["file_sha256"] == plan.config_digest
             and record["options"] == dict(plan.options)
             and (plan.until == "dl1" or record["science"] == plan.science)
-            and (not record["targets"] or set(plan.targets or ("",)) <= set(record["targets"]))
+            and _has_targets(record, plan.targets)
             and record["signature"] == _present_signature(plan.request)
             and plan.night.manifest.exists()
             and all((plan.night.root / product).exists() for product in record["products"])
@@ -268,6 +268,13 @@ def is_closed(plan: NightPlan) -> bool:
     except (OSError, ValueError, KeyError, TypeError, Sst1mError):
         # Whatever is wrong with the record or the raw files comes to light when the night is done anew.
         return False
+
+
+def _has_targets(record: Mapping[str, Any], asked: Sequence[str]) -> bool:
+    """Whether a record tells of all targets that are asked for; one that is not the night's is in none."""
+    if not asked:
+        return not record["targets"]
+    return set(asked) <= (set(record["targets"]) or {product.split("/")[0] for product in record["products"]})
 
 
 def closed_states(night: NightLayout, signature: str) -> list[ScienceState] | None:

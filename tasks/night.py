@@ -124,6 +124,13 @@ class RunNight(NightTask):
         default=False, significant=False, description="take everything out of quarantine and try it again"
     )
 
+    absent_targets_allowed = luigi.BoolParameter(
+        default=False,
+        significant=False,
+        visibility=luigi.parameter.ParameterVisibility.HIDDEN,
+        description="a target that was not observed is no error, as in many nights",
+    )
+
     @property
     def plan(self) -> NightPlan:
         """What is asked of the night."""
@@ -138,6 +145,12 @@ class RunNight(NightTask):
 
     def _asked(self) -> tuple[str, ...]:
         return tuple(sorted({name.strip() for name in self.targets.split(",") if name.strip()}))
+
+    def absent_targets(self) -> list[str]:
+        """Return those of the targets asked for that were not observed, as far as the manifest is known."""
+        manifest = read_manifest(self.night.manifest)
+        known = night_targets(manifest) if manifest else self._asked()
+        return [name for name in self._asked() if name not in known]
 
     def output(self) -> luigi.LocalTarget:
         """Return the closing record."""
@@ -196,7 +209,8 @@ class RunNight(NightTask):
     def _chosen(self, manifest: Manifest) -> list[str]:
         """Return the targets to go on with; a name that is none of the night's is an error."""
         known = night_targets(manifest)
-        if unknown := [name for name in self._asked() if name not in known]:
+        unknown = [name for name in self._asked() if name not in known]
+        if unknown and not self.absent_targets_allowed:
             raise ConfigError(
                 f"--targets {', '.join(unknown)}: not observed in the night {self.date:%Y-%m-%d}; "
                 f"there are {', '.join(known) or 'no targets at all'}"

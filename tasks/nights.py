@@ -21,7 +21,8 @@ log = logging.getLogger(__name__)
 
 class RunNights(PlannedTask, luigi.WrapperTask):
     """
-    Processes all nights from one date to another that have raw files; says which have none.
+    Processes all nights from one date to another that have raw files; says which have none, and in which the
+    targets that are asked for were not observed.
 
     Each night ends as `RunNight` would end it alone; one that fails does not hold up the others.
     """
@@ -59,20 +60,28 @@ class RunNights(PlannedTask, luigi.WrapperTask):
         dates = list(self.nights())
         observed = [date for date in dates if self._has_raw_files(date)]
         skipped = [date for date in dates if date not in observed]
-        report_at_exit(self.task_id, lambda: _summary(observed, skipped))
-        return [
+        nights = [
             RunNight(
-                date=date, until=self.until, targets=self.targets, retry_quarantined=self.retry_quarantined
+                date=date,
+                until=self.until,
+                targets=self.targets,
+                retry_quarantined=self.retry_quarantined,
+                absent_targets_allowed=True,
             )
             for date in observed
         ]
+        report_at_exit(self.task_id, lambda: _summary(nights, skipped))
+        return nights
 
 
-def _summary(observed: list[datetime.date], skipped: list[datetime.date]) -> str:
-    """Say which nights were asked for, and which of them have no raw files."""
-    lines = [f"{len(observed)} nights with raw files, {len(skipped)} skipped because they have none"]
+def _summary(nights: list[RunNight], skipped: list[datetime.date]) -> str:
+    """Say which nights were asked for, which of them have no raw files, and which not all targets."""
+    lines = [f"{len(nights)} nights with raw files, {len(skipped)} skipped because they have none"]
     if skipped:
         lines.append("  skipped: " + ", ".join(_spans(skipped)))
+    for night in nights:
+        if absent := night.absent_targets():
+            lines.append(f"  {night.date:%Y-%m-%d}: {', '.join(absent)} not observed")
     return "\n".join(lines)
 
 

@@ -1,6 +1,7 @@
 """From raw waveforms to photon lists: a source is seen, every event accounted for, kills change nothing."""
 
 import datetime
+import importlib.util
 import json
 import multiprocessing
 import os
@@ -264,14 +265,16 @@ def dl1_files(night, setup: str) -> list[Path]:
 
 
 def follow_from_raw_to_dl1(night, setup: str) -> dict[int, set[int]]:
-    """Check that each raw shower is in DL1, once; return the events of each run."""
+    """Check that each raw event is in DL1, once, or a counted pedestal; return the events of each run."""
     found = {}
     for dl1 in dl1_files(night, setup):
-        shower = raw_shower_ids(next(night.raw.rglob(f"{dl1.name[:20]}.fits.fz")))
-        ids = table_ids(dl1)
+        raw = next(night.raw.rglob(f"{dl1.name[:20]}.fits.fz"))
+        shower, info, ids = raw_shower_ids(raw), check_dl1(dl1), table_ids(dl1)
         assert sorted(ids) == sorted(shower) or sorted(ids) == sorted(shower.values())
         assert len(set(ids)) == len(ids)
-        found[int(check_dl1(dl1)["obs_id"])] = set(ids)
+        with RawFile(raw) as file:
+            assert info["n_events"] == len(file.index.event_type) == len(ids) + info["n_pedestal"]
+        found[int(info["obs_id"])] = set(ids)
     return found
 
 
@@ -513,7 +516,114 @@ def test_models_that_are_missing_are_named_before_anything_is_done(new_night, wa
     assert not night.ana.exists() or not list(night.ana.rglob("*_dl1.h5"))
 
 
-def test_a_run_that_arrives_late_comes_into_the_photon_lists(new_night, site, warm, tmp_path):
+def test_a_set_up_without_responses_or_models_does_not_hold_up_the_others(
+    new_night, finished, site, warm, tmp_path
+):
+    """Responses of telescope 1 are gone, and the models that there are were made for another zenith angle."""
+    irfs, models = tmp_path / "irfs", tmp_path / "models"
+    shutil.copytree(site["irf_dir"], irfs)
+    shutil.rmtree(irfs / "data" / "sst1m_tel_021")
+    night = new_night(irf_dir=irfs)
+    shutil.copytree(finished.ana, night.ana)
+    command = warm(night)
+    assert command.wait() == 30, command.text()
+    assert "Traceback" not in command.text()
+    states = science_states(night)
+    assert {key: state for key, (state, _) in states.items() if key[1].startswith("dl3")} == {
+        (setup, level): "quarantined" if setup == "cs1" else "done"
+        for setup in SETUPS for level in ("dl3", "dl3_eff")
+    }  # fmt: skip
+    assert "tel_021" in states["cs1", "dl3"][1] and str(irfs) in states["cs1", "dl3"][1]
+    assert photon_lists(night, "cs2") and photon_lists(night, "stereo")
+    shutil.copytree(site["mono_model_dir"], models)
+    (models / "ze30_az180_nsb100").rename(models / "ze60_az180_nsb100")
+    for card in models.rglob("*.json"):
+        card.write_text(card.read_text().replace("ze30_az180_nsb100", "ze60_az180_nsb100"))
+    night = new_night(mono_model_dir=models)
+    shutil.copytree(finished.ana, night.ana)
+    command = warm(night)
+    assert command.wait() == 30, command.text()
+    states = science_states(night)
+    assert states["cs1", "dl2"][0] == states["cs2", "dl2"][0] == "quarantined"
+    assert "ze60_az180_nsb100" in states["cs1", "dl2"][1]
+    assert states["stereo", "dl3"][0] == states["stereo", "dl2"][0] == "done"
+    # what the old models made is not left to be taken for new
+    assert (
+        not photon_lists(night, "cs1")
+        or not (photon_lists(night, "cs1")[0].parent / "obs-index.fits.gz").exists()
+    )
+
+
+def science_states(night) -> dict[tuple[str, str], tuple[str, str]]:
+    """Return state and reason by set-up and level, from the closing record: the worst of each."""
+    states = {}
+    for product in json.loads(night.layout.record.read_text())["states"]:
+        key = product["setup"], product["level"]
+        if key not in states or product["state"] != "done":
+            states[key] = product["state"], product["reason"]
+    return states
+
+
+def test_one_telescope_alone_has_its_photon_lists(new_night, site, warm, tmp_path):
+    raw = tmp_path / "raw"
+    shutil.copytree(site["root_dir"], raw)
+    for path in raw.rglob("SST1M2_*.fits.fz"):
+        path.unlink()
+    night = new_night(root_dir=raw)
+    command = warm(night, "--targets", "Crab")
+    assert command.wait() == 0, command.text()
+    assert photon_lists(night, "cs1") and photon_lists(night, "cs1", "dl3_eff")
+    assert not photon_lists(night, "cs2") and not photon_lists(night, "stereo")
+    states = {state for state, _ in (science_states(night)[setup, "dl3"] for setup in ("cs2", "stereo"))}
+    assert states == {"skipped"}
+
+
+def test_an_analysis_version_stands_beside_the_old_one_and_levels_are_reached_one_by_one(
+    new_night, finished, warm
+):
+    night = new_night()
+    shutil.copytree(finished.ana, night.ana)
+    before = {path: path.stat().st_mtime_ns for path in night.ana.rglob("*") if path.is_file()}
+    alone = ("--night-cs2", "false", "--night-stereo", "false")
+    new = night.ana / "v2" / night.layout.root.name / "Crab" / "cs1"
+    for level, there in (("dl1", ()), ("dl2", ("dl2",)), ("dl3", ("dl2", "dl3", "dl3_eff"))):
+        command = warm(night, "--night-version", "v2", "--until", level, "--targets", "Crab", *alone)
+        assert command.wait() == 0, command.text()
+        assert {path.name for path in new.iterdir()} == {"dl1", *there}
+    now = {path: path.stat().st_mtime_ns for path in before}
+    assert {path.name for path in before if now[path] != before[path]} <= {"night.log"}
+    for path in photon_lists(finished, "cs1"):
+        assert events_of(new / "dl3" / path.name).tobytes() == events_of(path).tobytes()
+
+
+def test_a_target_that_was_not_observed_is_named(finished, warm):
+    command = warm(finished, "--targets", "Mrk421")
+    assert command.wait() == 35
+    assert "Mrk421: not observed in the night 2024-03-04; there are Crab" in command.text()
+    assert "Traceback" not in command.text()
+
+
+def test_nights_in_one_go_say_what_was_skipped_and_why(new_night, finished):
+    night = new_night()
+    shutil.copytree(finished.ana, night.ana)
+
+    def run(*options: str) -> str:
+        nights = ["RunNights", "--start", "2024-03-02", "--stop", "2024-03-05", *options]
+        result = subprocess.run(
+            [sys.executable, "-m", "tasks", *nights],
+            cwd=night.base, env=night.env(), capture_output=True, text=True, timeout=120,
+        )  # fmt: skip
+        assert result.returncode == 0, result.stderr
+        assert "1 nights with raw files, 3 skipped because they have none" in result.stderr
+        assert "skipped: 2024-03-02 to 2024-03-03, 2024-03-05" in result.stderr
+        assert "night 2024-03-04: complete" in result.stderr
+        return result.stderr
+
+    assert "not observed" not in run()
+    assert "2024-03-04: Mrk421 not observed" in run("--targets", "Crab,Mrk421")
+
+
+def test_a_run_that_arrives_late_or_changes_comes_into_the_photon_lists(new_night, site, warm, tmp_path):
     raw = tmp_path / "raw"
     shutil.copytree(site["root_dir"], raw)
     late = sorted(raw.rglob("SST1M1_*.fits.fz"))[-1]
@@ -526,4 +636,78 @@ def test_a_run_that_arrives_late_comes_into_the_photon_lists(new_night, site, wa
     kept.rename(late)
     command = warm(night, "--targets", "Crab")
     assert command.wait() == 0, command.text()
+    lists = {path.name: events_of(path).tobytes() for path in photon_lists(night, "cs1")}
     assert sum(len(events_of(path)) for path in photon_lists(night, "cs1")) > before
+    # a raw file that changes: here only its time does, so that what is made again must be the same
+    os.utime(late, (1_709_700_500, 1_709_700_500))
+    times = {
+        path: path.stat().st_mtime_ns for path in night.ana.rglob("*") if path.suffix in (".h5", ".fits")
+    }
+    command = warm(night, "--targets", "Crab")
+    assert command.wait() == 0, command.text()
+    again = {path for path, before in times.items() if path.stat().st_mtime_ns != before}
+    assert {path.parent.name for path in again} == {"dl1", "dl2", "dl3", "dl3_eff", "coincidences"}
+    run = late.name[:20]
+    assert {path.name[:20] for path in again if path.parent.name == "dl2" and path.parts[-3] == "cs1"} == {
+        run
+    }
+    assert not [path for path in again if path.parts[-3] == "cs2"]
+    assert {path.name: events_of(path).tobytes() for path in photon_lists(night, "cs1")} == lists
+
+
+def test_the_page_of_the_night_is_filled_in_every_section(finished, tmp_path):
+    spec = importlib.util.spec_from_file_location("pages", Path(__file__).parents[1] / "pages.py")
+    pages = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(pages)
+    page = finished.layout.report / "index.html"
+    facts = json.loads((page.parent / "night.json").read_text())
+    text = "".join(pages.read(page).text)
+    assert "missing: " not in text, text[text.index("missing: ") :][:300]
+    assert pages.broken_links(page) == []
+    assert facts["state"]["complete"] is True and facts["failures"] == []
+    assert {(entry["target"], entry["setup"]) for entry in facts["signals"]} == {("Crab", s) for s in SETUPS}
+    for signal in facts["signals"]:
+        assert signal["theta2"]["status"] == "made" and signal["excess"] > 10
+        assert sum(signal["theta2"]["n_on"]) >= signal["n_on"] > 10
+        assert signal["light_curve"]["nights"][0]["flux_crab"] > 0
+    for response in facts["responses"]:
+        header = fits.getheader(page.parent / response["path"], "EVENTS")
+        assert response["n_events"] == header["NAXIS2"] and response["method"] == header["IRFMETH"]
+        assert sum(weight for _, weight in response["nodes"]) == pytest.approx(1.0, abs=1e-4)
+    (pairs,) = facts["coincidences"]
+    assert pairs["n_pairs"] == sum(pairs["histogram"]["counts"]) > 100
+    for entry in facts["reconstruction"]:
+        files = (finished.layout.root / "Crab" / entry["setup"] / "dl2").glob("*_dl2.h5")
+        assert entry["n_events"] == sum(len(read_dl2(path).table) for path in files) > 50
+    assert all(part["n_events"] > 100 for part in facts["expected"].values())
+    assert all(stage["cpu_s"] > 0 for stage in facts["resources"]["stages"])
+    opened = pages.open_page(page, tmp_path)
+    assert opened.drawn and opened.messages == [] and min(opened.parts.values()) > 20
+    assert all(needed <= width for width, needed in opened.needed.items())
+
+
+def test_runs_of_bad_quality_are_left_out_of_the_photon_lists(new_night, finished, warm, tmp_path):
+    night = new_night()
+    shutil.copytree(finished.ana, night.ana)
+    facts = json.loads((finished.layout.report / "night.json").read_text())
+    rates = {
+        run["run"]: run["quantities"]["trigger_rate_hz"]
+        for run in facts["runs"]
+        if run["tel"] == 21 and run["state"] == "done"
+    }
+    worst = min(rates, key=rates.get)
+    limits = tmp_path / "quality.toml"
+    low = (rates[worst] + sorted(rates.values())[1]) / 2
+    limits.write_text(f"[run]\ntrigger_rate_hz = {{ good = [{low}, 1e9], usable = [{low}, 1e9] }}\n")
+    command = warm(night, "--night-quality", "usable", f"--site-quality-file={limits}")
+    assert command.wait() == 0, command.text()
+
+    def runs(of, setup: str) -> set[int]:
+        return {int(run) % 10000 for path in photon_lists(of, setup) for run in events_of(path)["RUN_ID"]}
+
+    assert runs(night, "cs1") == runs(finished, "cs1") - {worst} != runs(finished, "cs1")
+    assert runs(night, "stereo") == runs(finished, "stereo") - {worst}
+    page = (night.layout.report / "index.html").read_text()
+    assert page.count("not in photon lists") >= 1
+    assert warm(night).wait() == 0
+    assert runs(night, "cs1") == runs(finished, "cs1")
