@@ -8,6 +8,7 @@ from click.testing import CliRunner
 from ctapipe.io import read_table
 
 from sst1m.cli.dl2_dl3 import dl2_dl3
+from sst1m.cli.index import index
 from sst1m.cli.photon_list import photon_list
 from sst1m.errors import ConfigError, InputError
 
@@ -36,6 +37,25 @@ def test_photon_lists_of_a_directory(arguments, tmp_path):
     assert "Crab_obs_id_2024030400011_dl3.fits: removed" in again.output
     header = fits.getheader(tmp_path / "dl3" / "SST1M_GRB1_obs_id_2024030400011_dl3.fits", "EVENTS")
     assert (header["OBJECT"], header["RA_OBJ"]) == ("GRB1", 84.0)
+
+
+def test_the_longest_pause_within_a_list_can_be_chosen(arguments, tmp_path, make_dl2, new_run):
+    """Half a minute without a trigger, within one run."""
+    directory = make_dl2(tmp_path / "dl2", new_run(n_events=241, pauses=((10.0, 40.0),))).parent
+    request = ["-d", directory, *arguments[2:], "-t", "Crab"]
+    assert run(dl2_dl3, request).output.count("s live time") == 1
+    result = run(dl2_dl3, [*request, "--max-gap", "0.4"])
+    assert result.exit_code == 0, result.exception
+    assert result.output.count("s live time") == 2 and "obs_id_202403040001102_dl3.fits" in result.output
+
+
+@pytest.mark.parametrize("command", [dl2_dl3, photon_list, index])
+def test_help_shows_examples_and_says_what_each_option_means(command):
+    output = run(command, ["--help"]).output
+    assert f"    sst1m {command.name} " in output
+    for option in command.params:
+        assert option.help or option.name in ("output_dir",), option.name
+        assert max(option.opts, key=len) in output
 
 
 def test_wrong_requests(arguments, tmp_path, project_root, dl2):
