@@ -1,5 +1,6 @@
 """The project's own graphs on a real Slurm: a production and a night end as in a single process."""
 
+import datetime
 import importlib.util
 import json
 import os
@@ -133,8 +134,8 @@ def test_a_production_on_slurm_equals_that_of_one_process(alone, make_production
     assert [name for name in ours if content(ours[name]) != content(theirs[name])] == []
     assert json.loads(production.layout.record.read_text())["complete"]
     assert farm.call("submit", *words) == (0, "complete: nothing is missing\n")
-    total = farm.status().total
-    assert total.keys() == {"done"} and total["done"] > 20
+    wait_for(lambda: farm.status().total.keys() == {"done"}, farm.said, 30)
+    assert farm.status().total["done"] > 20
 
 
 def _night(make, alone):
@@ -186,6 +187,7 @@ def test_a_night_on_slurm_equals_that_of_one_process(
         n_photons += len(ours)
     assert n_photons > 0
     assert {row["state"] for row in night.manifest().values()} == {"done"}
+    wait_for(lambda: farm.status().total.keys() == {"done"}, farm.said, 30)
     stages = {(row.stage, row.by): row.counts["done"] for row in farm.status().rows}
     assert stages["manifest", ""] == stages["close", ""] == 1
     assert stages["dl1", "21"] == stages["dl1", "22"] == 1 and stages["dl3", "cs1"] == 1
@@ -206,6 +208,12 @@ def _cron_lines():
 def test_the_crontab_follows_last_night_as_it_stands(alone, make_night, tmp_path, wait_for):
     night = _night(make_night, alone)
     (night.base / "submit.toml").write_text(SITE.replace('"slurm"', '"local"'))
+    last_night = datetime.datetime.now(datetime.UTC).date() - datetime.timedelta(days=1)
+    raw = nights.raw_path(night.raw, nights.RawName(1, last_night, 1))
+    raw.parent.mkdir(parents=True)
+    # A run that is rightly skipped: there is nothing to do but to close the night.
+    raw.write_bytes(night.content(21, "Transition"))
+    os.utime(raw, (nights.LONG_AGO, nights.LONG_AGO))
     (tmp_path / ".venv").symlink_to(sys.prefix)
     environment = {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "SITE": night.base, "SST1M": tmp_path}
     submit, page = _cron_lines()
@@ -216,7 +224,7 @@ def test_the_crontab_follows_last_night_as_it_stands(alone, make_night, tmp_path
     assert call(submit) == 0
     log = night.base / "submit.log"
     assert "submitted; sst1m-submit status RunNight_" in log.read_text()
-    wait_for(lambda: list(night.ana.glob("*/night.json")), log.read_text, 60)
+    wait_for(nights.NightLayout(night.ana, last_night).record.exists, log.read_text, 60)
     site = load_site(night.base / "submit.toml")
     backend = make_backend(site)
     wait_for(
