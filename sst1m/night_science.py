@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from sst1m.config import AnalysisConfig
 
 __all__ = [
+    "DEFAULT_LIMITS",
     "SETUPS",
     "NightScience",
     "SciencePaths",
@@ -32,6 +33,8 @@ log = logging.getLogger(__name__)
 
 Setup = Literal["cs1", "cs2", "stereo"]
 SETUPS: tuple[Setup, ...] = ("cs1", "cs2", "stereo")
+#: Limits of quality of the checkout that this package is imported from.
+DEFAULT_LIMITS = Path(__file__).resolve().parents[1] / "config" / "quality.toml"
 
 
 @dataclass(frozen=True)
@@ -95,6 +98,9 @@ class SciencePaths:
                 cuts = self.cut_dir(setup)
                 seen += [_digest(self.responses(), "**/*.fits*"), _digest(cuts, "**/*.h5") if cuts else ""]
                 seen.append(directory_digest(self.sources().parent, self.sources().name))
+        if until == "dl3" and self.quality != "all":
+            limits = self.quality_file or DEFAULT_LIMITS
+            seen += [self.quality, directory_digest(limits.parent, limits.name)]
         return hashlib.sha256("|".join(seen).encode()).hexdigest()
 
     def _needed(self, name: str, level: str) -> Path:

@@ -13,10 +13,10 @@ from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from ..config.fields import Section
 from ..errors import ConfigError
+from ..night_science import DEFAULT_LIMITS
 from ..sources import Source
 
 __all__ = [
-    "DEFAULT_LIMITS",
     "LEVELS",
     "Check",
     "Limits",
@@ -32,9 +32,6 @@ __all__ = [
     "target_offset_deg",
     "worst",
 ]
-
-#: The limits of the checkout that this package is imported from.
-DEFAULT_LIMITS = Path(__file__).resolve().parents[2] / "config" / "quality.toml"
 
 Level = Literal["good", "warning", "bad", "unknown"]
 #: From best to worst; what is not known is no reason to doubt what is.

@@ -13,9 +13,8 @@ from typing import Any
 from ..errors import Sst1mError
 from ..layout import NightLayout, side_paths
 from ..manifest import Manifest, read_manifest
-from ..monitoring.quality import DEFAULT_LIMITS
 from ..night_record import ScienceState
-from ..night_science import SciencePaths
+from ..night_science import DEFAULT_LIMITS, SciencePaths
 from ..provenance import read_provenance
 from .memory import file_basis, files_basis
 

@@ -666,10 +666,10 @@ def test_the_page_of_the_night_is_filled_in_every_section(finished, tmp_path):
     assert pages.broken_links(page) == []
     assert facts["state"]["complete"] is True and facts["failures"] == []
     assert {(entry["target"], entry["setup"]) for entry in facts["signals"]} == {("Crab", s) for s in SETUPS}
-    for signal in facts["signals"]:
-        assert signal["theta2"]["status"] == "made" and signal["excess"] > 10
-        assert sum(signal["theta2"]["n_on"]) >= signal["n_on"] > 10
-        assert signal["light_curve"]["nights"][0]["flux_crab"] > 0
+    for seen in facts["signals"]:
+        assert seen["theta2"]["status"] == "made" and seen["excess"] > 10
+        assert sum(seen["theta2"]["n_on"]) >= seen["n_on"] > 10
+        assert seen["light_curve"]["nights"][0]["flux_crab"] > 0
     for response in facts["responses"]:
         header = fits.getheader(page.parent / response["path"], "EVENTS")
         assert response["n_events"] == header["NAXIS2"] and response["method"] == header["IRFMETH"]
