@@ -235,7 +235,8 @@ class _RoundLook:
             if final and line["outcome"] != "started":
                 gathered.append({**_described(item), **line})
             elif phase != "ended":
-                self.active[task_id] = "running" if line is not None and phase == "running" else phase
+                # What comes later in a shard that runs is still to be begun.
+                self.active[task_id] = "queued" if line is None and phase == "running" else phase
             elif line is not None:
                 gathered.append({**_described(item), **line, **_death(element)})
         return gathered
