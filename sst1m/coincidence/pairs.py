@@ -1,6 +1,5 @@
 """The pairs of a night in one file: what was found, how, and what became of every event."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,9 @@ from numpy.typing import NDArray
 
 from ..checkpoint import SideFiles, committed
 from ..errors import InputError
+from ..io.damage import explained_damage
 from ..io.dl1_tables import create_table
+from ..io.json_node import read_json_node, write_json_node
 from ..layout import side_paths
 from ..provenance import input_record, provenance_json, utc_now
 from .fate import Fate
@@ -182,8 +183,7 @@ def write_coincidences(
             # last, so that a file with it is complete
             content = {"format": FORMAT, "n_pairs": len(coincidences), "info": coincidences.info}
             content["files"] = {str(tel_id): runs for tel_id, runs in coincidences.files.items()}
-            text = json.dumps(content, sort_keys=True)
-            h5file.create_array(*_INFO.rsplit("/", 1), obj=np.bytes_(text.encode()))
+            write_json_node(h5file, _INFO, content)
     return counts
 
 
@@ -207,18 +207,14 @@ def read_coincidences(path: Path) -> Coincidences:
     InputError
         The file is not complete or is something else.
     """
-    try:
-        with tables.open_file(str(path), "r") as h5file:
-            content = json.loads(bytes(h5file.get_node(_INFO).read()).decode())
-            if content["format"] != FORMAT:
-                raise ValueError(f"it is {content['format']}, not {FORMAT}")
-            pairs = h5file.get_node(_PAIRS).read()
-            files = {int(tel_id): runs for tel_id, runs in content["files"].items()}
-            unmatched = {tel_id: h5file.get_node(_unmatched_path(tel_id)).read() for tel_id in files}
+    with explained_damage(path, "file of coincidences"), tables.open_file(str(path), "r") as h5file:
+        content = read_json_node(h5file, _INFO)
+        if content["format"] != FORMAT:
+            raise ValueError(f"it is {content['format']}, not {FORMAT}")
+        pairs = h5file.get_node(_PAIRS).read()
+        files = {int(tel_id): runs for tel_id, runs in content["files"].items()}
+        unmatched = {tel_id: h5file.get_node(_unmatched_path(tel_id)).read() for tel_id in files}
         _check_counts(pairs, unmatched, content)
-    except (OSError, tables.HDF5ExtError, tables.NodeError, ValueError, KeyError, TypeError) as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise InputError(f"{path} is no file of coincidences ({reason}); delete it and run again") from error
     return Coincidences(pairs, unmatched, files, content["info"])
 
 

@@ -1,7 +1,6 @@
 """Events of the DL1 files of one telescope, as the search for coincidences needs them."""
 
 import contextlib
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,8 +11,10 @@ import tables
 from numpy.typing import NDArray
 
 from ..errors import InputError
+from ..io.damage import explained_damage
 from ..io.dl1 import INFO_NODE, extras_table
 from ..io.dl1_tables import parameters_table
+from ..io.json_node import read_json_node
 
 __all__ = ["RunFile", "TelescopeEvents", "opened_dl1", "read_info", "read_run_file", "read_telescope"]
 
@@ -89,17 +90,13 @@ def opened_dl1(path: Path) -> Iterator[tables.File]:
     InputError
         The file is not complete.
     """
-    try:
-        with tables.open_file(str(path), "r") as h5file:
-            yield h5file
-    except (OSError, tables.HDF5ExtError, tables.NodeError, ValueError, KeyError, TypeError) as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise InputError(f"{path} is not a complete DL1 file ({reason}); delete it and run again") from error
+    with explained_damage(path, "DL1 file"), tables.open_file(str(path), "r") as h5file:
+        yield h5file
 
 
 def read_info(h5file: tables.File) -> dict[str, Any]:
     """Return ``/sst1m/info`` of an open DL1 file."""
-    return json.loads(bytes(h5file.get_node(INFO_NODE).read()).decode())
+    return read_json_node(h5file, INFO_NODE)
 
 
 def read_run_file(path: Path, tel_id: int) -> RunFile:

@@ -1,6 +1,5 @@
 """DL1 files: ctapipe's data model, written in blocks, plus what only SST-1M knows under ``/sst1m``."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,8 +19,8 @@ from ctapipe.io.hdf5dataformat import DL1_IMAGE_STATISTICS_TABLE
 from numpy.typing import NDArray
 
 from .. import __version__
-from ..errors import InputError
 from ..times import ns_to_ctao_high_res
+from .damage import explained_damage
 from .dl1_tables import (
     IMAGE_SCALE,
     PEAK_TIME_SCALE,
@@ -35,6 +34,7 @@ from .dl1_tables import (
     parameters_table,
     write_subarray,
 )
+from .json_node import read_json_node, write_json_node
 
 __all__ = ["SST1M_DATA_MODEL_VERSION", "Dl1Block", "Dl1Writer", "check_dl1", "extras_table"]
 
@@ -195,8 +195,8 @@ class Dl1Writer:
             the number of images by telescope is added for the same purpose.
         """
         self._write_image_statistics()
-        text = json.dumps(dict(info) | {"n_images": self._n_images}, sort_keys=True, default=str)
-        self.h5file.create_array(*INFO_NODE.rsplit("/", 1), obj=np.bytes_(text.encode()), createparents=True)
+        content = dict(info) | {"n_images": self._n_images}
+        write_json_node(self.h5file, INFO_NODE, dict(sorted(content.items())))
         headers = {"SST1M DATA MODEL VERSION": SST1M_DATA_MODEL_VERSION, "SST1M SIMULATED": self._simulated}
         metadata.write_to_hdf5(headers, self.h5file)
 
@@ -328,13 +328,9 @@ def check_dl1(path: Path) -> dict[str, Any]:
     InputError
         The file does not open, lacks a table, or its tables disagree in length.
     """
-    try:
-        with tables.open_file(str(path), "r") as h5file:
-            info = json.loads(bytes(h5file.get_node(INFO_NODE).read()).decode())
-            _check_lengths(h5file, info)
-    except (OSError, tables.HDF5ExtError, tables.NodeError, ValueError, KeyError, TypeError) as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise InputError(f"{path} is not a complete DL1 file ({reason}); delete it and run again") from error
+    with explained_damage(path, "DL1 file"), tables.open_file(str(path), "r") as h5file:
+        info = read_json_node(h5file, INFO_NODE)
+        _check_lengths(h5file, info)
     return info
 
 

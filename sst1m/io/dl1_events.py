@@ -1,6 +1,5 @@
 """Reads the events of DL1 files as columns: image parameters, our own columns, and truth of simulations."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -17,10 +16,12 @@ from ..errors import InputError
 from ..instrument import camera_geometry
 from ..reco.geometry import ArrayLayout
 from ..thrown import ThrownShowers
+from .damage import explained_damage
 from .dl1 import extras_table
 from .dl1_tables import SUBARRAY_TRIGGER, parameters_table
 from .event_lookup import EventLookup
 from .hdf5_objects import count_rows, is_in, open_to_copy, read_rows
+from .json_node import read_json_node
 from .thrown import thrown_of
 
 __all__ = ["Dl1Events", "TelescopeEvents", "read_dl1_events"]
@@ -110,28 +111,24 @@ def read_dl1_events(path: Path, tel_ids: tuple[int, ...]) -> Dl1Events:
     InputError
         It is not a DL1 file, or a telescope is not in it.
     """
-    try:
-        with open_to_copy(path) as h5file:
-            simulated = is_in(h5file, _RUN)
-            layout, all_tel_ids = _layout(h5file)
-            telescopes = {}
-            for tel_id in tel_ids:
-                events = _telescope(path, h5file, tel_id)
-                focal_length = layout.focal_length_m[all_tel_ids.index(tel_id)]
-                scale = {"effective_focal_length": np.full(len(events), focal_length)}
-                telescopes[tel_id] = events.adding(scale)
-            return Dl1Events(
-                path=path,
-                telescopes=telescopes,
-                n_array_events=count_rows(h5file, SUBARRAY_TRIGGER),
-                layout=layout,
-                info=json.loads(bytes(h5file.get_node(_INFO).read()).decode()),
-                thrown=thrown_of(h5file) if simulated else None,
-                primary_id=_primary(path, h5file) if simulated else None,
-            )
-    except (OSError, tables.HDF5ExtError, tables.NodeError, ValueError, KeyError) as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise InputError(f"{path} is not a complete DL1 file ({reason}); delete it and run again") from error
+    with explained_damage(path, "DL1 file"), open_to_copy(path) as h5file:
+        simulated = is_in(h5file, _RUN)
+        layout, all_tel_ids = _layout(h5file)
+        telescopes = {}
+        for tel_id in tel_ids:
+            events = _telescope(path, h5file, tel_id)
+            focal_length = layout.focal_length_m[all_tel_ids.index(tel_id)]
+            scale = {"effective_focal_length": np.full(len(events), focal_length)}
+            telescopes[tel_id] = events.adding(scale)
+        return Dl1Events(
+            path=path,
+            telescopes=telescopes,
+            n_array_events=count_rows(h5file, SUBARRAY_TRIGGER),
+            layout=layout,
+            info=read_json_node(h5file, _INFO),
+            thrown=thrown_of(h5file) if simulated else None,
+            primary_id=_primary(path, h5file) if simulated else None,
+        )
 
 
 def _telescope(path: Path, h5file: tables.File, tel_id: int) -> TelescopeEvents:

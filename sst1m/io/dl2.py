@@ -1,6 +1,5 @@
 """DL2 files: reconstructed showers of one telescope set-up, in ctapipe's data model and as one flat table."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -14,10 +13,11 @@ from astropy.units import Quantity
 from numpy.typing import NDArray
 
 from .. import __version__
-from ..errors import InputError
 from ..events import SETUPS, ReconstructedEvents, TelescopeSetup
 from ..thrown import ThrownShowers
-from .hdf5_objects import copy_object, count_rows, is_in, open_to_copy, read_rows
+from .damage import explained_damage
+from .hdf5_objects import check_rows, copy_object, count_rows, is_in, open_to_copy, read_rows
+from .json_node import read_json_node, write_json_node
 
 if TYPE_CHECKING:
     from ctapipe.io.metadata import Reference
@@ -77,10 +77,7 @@ def write_dl2(path: Path, events: ReconstructedEvents, *, dl1: Path) -> None:
         tables.open_file(str(path), "w", filters=FILTERS) as h5file,
         open_to_copy(dl1) as source,
     ):
-        for node in _COPIED:
-            if is_in(source, node):
-                copy_object(source, node, h5file)
-        triggers = _triggers(source)
+        triggers = _take_over(source, h5file, dl1)
         write_ctapipe_tables(h5file, events.table, _used_telescopes(events, triggers), triggers)
         _write_flat(h5file, events)
         headers = _reference(triggers, simulated=simulated).to_dict()
@@ -88,10 +85,19 @@ def write_dl2(path: Path, events: ReconstructedEvents, *, dl1: Path) -> None:
         headers["SST1M SIMULATED"] = simulated
         metadata.write_to_hdf5(headers, h5file)
         # The counts keep their order, which is that of the cuts.
-        text = json.dumps(info, default=str)
-        h5file.create_array(*INFO_NODE.rsplit("/", 1), obj=np.bytes_(text.encode()), createparents=True)
+        write_json_node(h5file, INFO_NODE, info)
     if events.thrown is not None:
         _cut_thrown(path, events.thrown.energy_min_tev)
+
+
+def _take_over(source: tables.File, target: tables.File, path: Path) -> "Triggers":
+    """Copy what DL2 has in common with DL1, and return the triggers."""
+    with explained_damage(path, "DL1 file"):
+        for node in _COPIED:
+            if is_in(source, node):
+                copy_object(source, node, target)
+                check_rows(source, node)
+        return _triggers(source)
 
 
 def _triggers(source: tables.File) -> "Triggers":
@@ -214,7 +220,7 @@ def read_dl2(path: Path) -> ReconstructedEvents:
         It is not a complete DL2 file.
     """
     info = check_dl2(path)
-    with tables.open_file(str(path), "r") as h5file:
+    with explained_damage(path, "DL2 file"), tables.open_file(str(path), "r") as h5file:
         table = _read_flat(h5file.get_node(events_table(info["tel_setup"])))
     thrown = ThrownShowers(**info["thrown"]) if info["thrown"] else None
     return ReconstructedEvents(table, _setup(info), info, thrown)
@@ -249,13 +255,9 @@ def check_dl2(path: Path) -> dict[str, Any]:
     InputError
         The file does not open, lacks a table, or its tables disagree in length.
     """
-    try:
-        with tables.open_file(str(path), "r") as h5file:
-            info = json.loads(bytes(h5file.get_node(INFO_NODE).read()).decode())
-            _check_lengths(h5file, info)
-    except (OSError, tables.HDF5ExtError, tables.NodeError, ValueError, KeyError, TypeError) as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise InputError(f"{path} is not a complete DL2 file ({reason}); delete it and run again") from error
+    with explained_damage(path, "DL2 file"), tables.open_file(str(path), "r") as h5file:
+        info = read_json_node(h5file, INFO_NODE)
+        _check_lengths(h5file, info)
     return info
 
 

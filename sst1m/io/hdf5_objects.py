@@ -16,7 +16,7 @@ import tables
 from numpy.typing import NDArray
 from tables import hdf5extension
 
-__all__ = ["copy_object", "count_rows", "is_in", "memory_file", "open_to_copy", "read_rows"]
+__all__ = ["check_rows", "copy_object", "count_rows", "is_in", "memory_file", "open_to_copy", "read_rows"]
 
 #: Larger tables are read where they are: to open them costs nothing beside their rows.
 _SMALL = 100_000
@@ -133,6 +133,30 @@ def copy_object(source: tables.File, path: str, target: tables.File, new_path: s
         inside = parent._v_pathname.rstrip("/") + "/" + part
         parent = target.get_node(inside) if part in parent else target.create_group(parent, part)
     _copy(source, path, parent._v_objectid, name, _DEFAULT)
+
+
+def check_rows(h5file: tables.File, path: str) -> None:
+    """
+    Read all tables and arrays of an object, so that their checksums are looked at: a copy does not.
+
+    Parameters
+    ----------
+    h5file : tables.File
+        Open by `open_to_copy`.
+    path : str
+        Of a table or of a group.
+
+    Raises
+    ------
+    tables.HDF5ExtError
+        If one is damaged.
+    """
+    group, _, name = path.rpartition("/")
+    if name in h5file.get_node(group or "/")._v_groups:
+        for inside in h5file.get_node(path)._v_children:
+            check_rows(h5file, f"{path}/{inside}")
+    else:
+        read_rows(h5file, path)
 
 
 def count_rows(h5file: tables.File, path: str) -> int:

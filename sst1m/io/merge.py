@@ -6,7 +6,6 @@ without a single event, turns a spectral index of -2.5 into -2 where the first f
 numbers the cameras in the order of a set, which differs from process to process.
 """
 
-import json
 import shutil
 import uuid
 import warnings
@@ -23,6 +22,7 @@ from ..errors import InputError
 from ..thrown import ThrownShowers
 from .dl1 import INFO_NODE, check_dl1
 from .dl1_tables import FILTERS, SUBARRAY_TRIGGER
+from .json_node import write_json_node
 from .merge_info import MergedInfo
 from .thrown import SIMULATION_RUN, thrown_of
 
@@ -215,9 +215,7 @@ class _Merger:
         info = self.info.joined(about, failed, ThrownShowers.total(self._thrown).n_showers)
         if self._skip_images:
             info["n_images"] = {}
-        text = json.dumps(info, sort_keys=True, default=str)
-        group, name = INFO_NODE.rsplit("/", 1)
-        self._output.create_array(group, name, obj=np.bytes_(text.encode()), createparents=True)
+        write_json_node(self._output, INFO_NODE, dict(sorted(info.items())))
         return info
 
 

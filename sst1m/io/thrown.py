@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ..errors import InputError
 from ..thrown import ThrownShowers
+from .damage import explained_damage
 
 __all__ = ["read_thrown", "thrown_of"]
 
@@ -38,12 +39,8 @@ def read_thrown(path: Path) -> ThrownShowers:
         The file cannot be read or is no simulation, its runs threw different spectra, areas or view cones,
         or a run lacks its histogram or contradicts it.
     """
-    try:
-        with tables.open_file(str(path), "r") as h5file:
-            return thrown_of(h5file)
-    except (OSError, tables.HDF5ExtError) as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise InputError(f"{path} cannot be read ({reason}); make it again") from error
+    with explained_damage(path, "file of simulated events"), tables.open_file(str(path), "r") as h5file:
+        return thrown_of(h5file)
 
 
 def thrown_of(h5file: tables.File) -> ThrownShowers:
