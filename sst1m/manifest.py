@@ -117,6 +117,8 @@ class Manifest:
         Size at which a file that is still being copied will be complete, by file name; 0 where unknown.
     recheck_after_ns : int or None
         Unix time after which a file that is still incomplete is no longer taken to be in transfer.
+    unreadable_ns : int or None
+        Unix time at which a file could not be read; the next command looks at it again.
     """
 
     date: datetime.date
@@ -124,6 +126,7 @@ class Manifest:
     signature: str
     copying: dict[str, int] = field(default_factory=dict)
     recheck_after_ns: int | None = None
+    unreadable_ns: int | None = None
 
     def counts(self) -> dict[int, Counter[str]]:
         """Count the files of each telescope by state."""
@@ -143,6 +146,7 @@ class Manifest:
             "signature": self.signature,
             "copying": json.dumps(self.copying, sort_keys=True),
             "recheck_after_ns": self.recheck_after_ns or 0,
+            "unreadable_ns": self.unreadable_ns or 0,
         }
         return ecsv_text(COLUMNS, (vars(row) for row in self.rows), meta)
 
@@ -170,6 +174,7 @@ def _manifest(table: TextTable) -> Manifest:
         signature=str(meta["signature"]),
         copying=json.loads(str(meta["copying"])),
         recheck_after_ns=int(str(meta["recheck_after_ns"])) or None,
+        unreadable_ns=int(str(meta["unreadable_ns"])) or None,
     )
 
 

@@ -36,12 +36,15 @@ class NightRequest:
         Telescopes to be reduced, of 21 and 22.
     settle_minutes : float
         An incomplete file that was changed less than this ago [min] is taken to be in transfer.
+    asked_ns : int
+        Unix time at which the command began [ns]: what could not be read before is looked at again.
     """
 
     root_dir: Path
     night: NightLayout
     tel_ids: tuple[int, ...]
     settle_minutes: float
+    asked_ns: int = 0
 
     @property
     def date(self) -> datetime.date:
@@ -122,6 +125,8 @@ def is_current(manifest: Manifest | None, request: NightRequest) -> bool:
     """Whether a manifest still describes the raw files and the corrections of the night."""
     if manifest is None or manifest.date != request.date:
         return False
+    if manifest.unreadable_ns is not None and manifest.unreadable_ns < request.asked_ns:
+        return False
     if manifest.recheck_after_ns is not None and time.time_ns() > manifest.recheck_after_ns:
         return False
     digest = corrections_digest(request.night.corrections)
@@ -134,8 +139,8 @@ class _Scan:
 
     rows: list[ManifestRow] = field(default_factory=list)
     copying: dict[str, int] = field(default_factory=dict)
-    unreadable: set[tuple[int, str]] = field(default_factory=set)
     recheck_after_ns: int | None = None
+    unreadable_ns: int | None = None
 
 
 def scan_night(request: NightRequest) -> Manifest:
@@ -158,15 +163,13 @@ def scan_night(request: NightRequest) -> Manifest:
             scan.rows.append(_row(request, scan, tel_id, name, status, corrections))
     _check_runs_exist(corrections, scan.rows, request)
     rows = sorted_rows(_without_rivals(scan.rows))
-    for tel_id, name in scan.unreadable:
-        # As if it had not been there: the next call looks at it again.
-        listing[tel_id][name] = None
     return Manifest(
         date=request.date,
         rows=rows,
         signature=night_signature(listing, digest, scan.copying),
         copying=scan.copying,
         recheck_after_ns=scan.recheck_after_ns,
+        unreadable_ns=scan.unreadable_ns,
     )
 
 
@@ -203,7 +206,7 @@ def _row(
     except RawFileError as error:
         return _incomplete(request, scan, row, status, _IncompleteError(str(error)))
     except InputError as error:
-        scan.unreadable.add((tel_id, file))
+        scan.unreadable_ns = time.time_ns()
         return row.with_state("waiting", str(error))
     return _planned(request.night, name, row, target, correction)
 

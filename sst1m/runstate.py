@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -110,9 +110,7 @@ def with_states(manifest: Manifest, night: NightLayout, raw_directory: dict[int,
         _with_state(row, night, raw_directory[row.tel] / row.file) if row.product else row
         for row in manifest.rows
     ]
-    return Manifest(
-        manifest.date, sorted_rows(rows), manifest.signature, manifest.copying, manifest.recheck_after_ns
-    )
+    return replace(manifest, rows=sorted_rows(rows))
 
 
 def _with_state(row: ManifestRow, night: NightLayout, raw_file: Path) -> ManifestRow:

@@ -64,6 +64,7 @@ class NightTask(PlannedTask):
             night=self.night,
             tel_ids=telescope_ids(),
             settle_minutes=night_options().settle_minutes,
+            asked_ns=CALL_STARTED_NS,
         )
 
     def claim_root(self) -> "AnalysisConfig":

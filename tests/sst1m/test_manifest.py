@@ -3,6 +3,7 @@
 import datetime
 import os
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -272,3 +273,19 @@ def test_a_file_that_stays_incomplete_is_quarantined_after_the_settling_time(req
     old = scan_night(request_)
     assert (old.rows[0].state, old.recheck_after_ns) == ("quarantined", None)
     assert "truncated" in old.rows[0].reason
+
+
+def test_a_file_that_the_disk_refuses_waits_and_the_next_command_looks_again(request_):
+    """It is no fault of the file; and one command does not look at it without end."""
+    put(request_, 21, 1)
+    path = raw_path(request_.root_dir, RawName(1, NIGHT, 2))
+    path.symlink_to("/proc/self/mem")  # reading it from the start is an input/output error
+    manifest = scan_night(replace(request_, asked_ns=time.time_ns()))
+    row = manifest.rows[1]
+    assert (row.state, row.product) == ("waiting", "")
+    assert "cannot be read (Input/output error)" in row.reason
+    request_.night.root.mkdir(parents=True)
+    request_.night.manifest.write_text(manifest.text())
+    known = read_manifest(request_.night.manifest)
+    assert is_current(known, request_)
+    assert not is_current(known, replace(request_, asked_ns=time.time_ns()))
