@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ..checkpoint import committed, held_lock, sweep_parts, write_json
+from ..checkpoint import committed, held_lock, sweep_parts, write_atomically
 from ..errors import InputError
 from .calendar_facts import CALENDAR_SCHEMA, calendar_basis, calendar_facts
 from .chart import Axis, Series, chart
 from .html import Html, joined, link, missing, number, state, table, tag
-from .night_page import finite_values
+from .night_page import facts_text, finite_values
 from .night_sections import SETUP_NAMES, light, moment
 from .night_view import calendar_page
 from .page import Section, figures, render_page
@@ -53,7 +53,7 @@ def write_calendar(ana_dir: Path) -> Facts:
         text = render_calendar(facts)
         with committed(page) as part:
             part.write_text(text, encoding="utf-8")
-        write_json(numbers, facts)
+        write_atomically(numbers, facts_text(facts).encode())
     return facts
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from ..checkpoint import committed, held_lock, sweep_parts, write_json
+from ..checkpoint import committed, held_lock, sweep_parts, write_atomically
 from ..errors import InputError
 from .html import Html, joined, link, missing, number, state
 from .night_charts import (
@@ -38,7 +38,15 @@ from .night_sections import (
 from .night_view import NIGHT_SCHEMA, NightView, reason_of
 from .page import Section, render_page
 
-__all__ = ["SECTIONS", "finite_values", "night_page", "page_is_current", "read_night_facts", "render_night"]
+__all__ = [
+    "SECTIONS",
+    "facts_text",
+    "finite_values",
+    "night_page",
+    "page_is_current",
+    "read_night_facts",
+    "render_night",
+]
 
 log = logging.getLogger(__name__)
 
@@ -77,8 +85,14 @@ def night_page(view: NightView) -> Facts:
         # The page first: facts without a page are not current.
         with committed(view.page) as part:
             part.write_text(text, encoding="utf-8")
-        write_json(view.facts_file, facts)
+        write_atomically(view.facts_file, facts_text(facts).encode())
     return facts
+
+
+def facts_text(facts: Facts) -> str:
+    """Return facts as JSON text, a line for each part: a number on each line would be three times as long."""
+    lines = [f"{json.dumps(name)}: {json.dumps(part, ensure_ascii=True)}" for name, part in facts.items()]
+    return "{\n" + ",\n".join(lines) + "\n}\n"
 
 
 def page_is_current(view: NightView) -> bool:
