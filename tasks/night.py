@@ -114,7 +114,7 @@ class RunNight(NightTask):
     could not be made, 35 that the configuration is wrong.
     """
 
-    farm = {"stage": "close", "seconds": 10.0, "mem_mb": 1500, "fuse": False}
+    farm = {"stage": "close", "seconds": 60.0, "mem_mb": 2000, "fuse": False}
 
     until = luigi.Parameter(default=LEVELS[-1], description=f"data level to be reached: {', '.join(LEVELS)}")
     targets = luigi.Parameter(

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ..calib.pedestals import DEAD_PIXEL_STD
 from ..calib.vdrop import nsb_rate
-from ..errors import InputError
+from ..io.damage import explained_damage
 from ..io.dl1 import extras_table
 from ..io.dl1_tables import parameters_table, pointing_table
 from ..reduction.monitoring import pedestal_monitoring_table
@@ -106,18 +106,12 @@ def read_dl1_facts(path: Path, tel_id: int) -> tuple[Facts, PixelSums]:
     InputError
         If it cannot be read.
     """
-    try:
-        with tables.open_file(str(path), "r") as h5file:
-            time_ns = h5file.get_node(extras_table(tel_id)).read(field="time_ns")
-            rows = h5file.get_node(parameters_table(tel_id)).read()
-            pedestals = h5file.get_node(pedestal_monitoring_table(tel_id)).read()
-            pointing = h5file.get_node(pointing_table(tel_id)).read()
-            geometry = h5file.get_node("/configuration/instrument/telescope/camera/geometry_0").read()
-    except (OSError, tables.HDF5ExtError, tables.NodeError, ValueError, KeyError) as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise InputError(
-            f"{path.name} cannot be read ({reason}); delete it and run the night again"
-        ) from error
+    with explained_damage(path, "DL1 file"), tables.open_file(str(path), "r") as h5file:
+        time_ns = h5file.get_node(extras_table(tel_id)).read(field="time_ns")
+        rows = h5file.get_node(parameters_table(tel_id)).read()
+        pedestals = h5file.get_node(pedestal_monitoring_table(tel_id)).read()
+        pointing = h5file.get_node(pointing_table(tel_id)).read()
+        geometry = h5file.get_node("/configuration/instrument/telescope/camera/geometry_0").read()
     cleaned = np.isfinite(rows[_INTENSITY])
     images = {name: rows[name][cleaned] for name in COLUMNS}
     facts = {

@@ -1,14 +1,14 @@
 """What one DL2 file says: energies, gammaness, and which forests made them; it is read once."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tables
 
-from ..errors import InputError
+from ..io.damage import explained_damage
 from ..io.dl2 import events_table
+from ..io.json_node import read_json_node
 
 __all__ = ["ENERGY_EDGES", "GAMMANESS_EDGES", "TEL_SETUP", "read_dl2_facts"]
 
@@ -42,16 +42,10 @@ def read_dl2_facts(path: Path, setup: str) -> Facts:
     InputError
         If it cannot be read.
     """
-    try:
-        with tables.open_file(str(path), "r") as h5file:
-            table = h5file.get_node(events_table(TEL_SETUP[setup]))
-            energy, gammaness = (table.read(field=name) for name in ("reco_energy", "gammaness"))
-            info = json.loads(bytes(h5file.get_node(_INFO).read()).decode())
-    except (OSError, tables.HDF5ExtError, tables.NodeError, ValueError, KeyError) as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise InputError(
-            f"{path.name} cannot be read ({reason}); delete it and run the night again"
-        ) from error
+    with explained_damage(path, "DL2 file"), tables.open_file(str(path), "r") as h5file:
+        table = h5file.get_node(events_table(TEL_SETUP[setup]))
+        energy, gammaness = (table.read(field=name) for name in ("reco_energy", "gammaness"))
+        info = read_json_node(h5file, _INFO)
     return {
         "counts": info.get("counts", {}),
         "models": _models(info.get("models")),

@@ -10,6 +10,7 @@ import tables
 from numpy.typing import NDArray
 
 from ..errors import InputError, ModelMismatchError
+from ..io.damage import explained_damage
 from ..io.dl2 import events_table
 from ..io.thrown import read_thrown
 from ..layout_mc import ProductionLayout
@@ -172,7 +173,7 @@ def _nodes(production: ProductionLayout) -> list[Node]:
 
 def _distribution(path: Path, setup: str) -> tuple[dict[str, Any], dict[str, Any], int]:
     """Return fractions per bin with their errors, weighted to the spectrum of cosmic rays."""
-    with tables.open_file(str(path)) as h5file:
+    with explained_damage(path, "DL2 file"), tables.open_file(str(path)) as h5file:
         table = h5file.get_node(events_table(setup))
         step = max(1, -(-table.nrows // _ENOUGH))
         columns = {name: table.read(step=step, field=name) for name in (*COLUMNS, "true_energy")}

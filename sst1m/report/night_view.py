@@ -4,6 +4,7 @@ import hashlib
 import json
 import logging
 import os
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -26,6 +27,8 @@ Facts = dict[str, Any]
 
 #: Raise the version where a reader of the old one would go wrong.
 NIGHT_SCHEMA = {"name": "sst1m-night-report", "version": 1}
+#: What HDF5 says before it says what is wrong.
+_BACK_TRACE = re.compile(r"HDF5 error back trace .*? End of HDF5 error back trace ?")
 #: Everything in the directory of a night that the page shows.
 _SHOWN = (
     *("*/cs[12]/dl1/*_dl1.h5", "*/stereo/dl1/*_stereo.h5", "*/*/dl2/*_dl2.h5"),
@@ -40,7 +43,7 @@ def calendar_page(ana_dir: Path) -> Path:
 
 def reason_of(error: Exception) -> str:
     """Return why something is missing on a page, in one line."""
-    text = " ".join(str(error).split()) or type(error).__name__
+    text = _BACK_TRACE.sub("", " ".join(str(error).split())) or type(error).__name__
     if isinstance(error, Sst1mError):
         return text
     if isinstance(error, OSError) and error.strerror:
@@ -134,7 +137,7 @@ class NightView:
         """The states of the products after DL1 and, where they are not those of now, why."""
         try:
             return self.states(), ""
-        except (Sst1mError, OSError) as error:
+        except Exception as error:  # noqa: BLE001 - the page says what is missing, and why
             closed = self.record.get("states")
             try:
                 known = [ScienceState(**state) for state in closed] if isinstance(closed, list) else []

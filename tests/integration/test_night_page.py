@@ -236,7 +236,10 @@ def _truncate(path: Path) -> None:
 @pytest.mark.parametrize(
     ("damage", "words"),
     [
-        (lambda n: _truncate(n.root / "Crab/cs1/dl1/SST1M1_20240304_0001_W1_dl1.h5"), "cannot be read"),
+        (
+            lambda n: _truncate(n.root / "Crab/cs1/dl1/SST1M1_20240304_0001_W1_dl1.h5"),
+            "delete it and run again",
+        ),
         (
             lambda n: (n.root / "Crab/cs1/dl1/SST1M1_20240304_0001_W1_dl1.json").write_text("{"),
             "telescope 21",
