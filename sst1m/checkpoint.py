@@ -17,6 +17,7 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
+from sst1m.checksum import with_checksum
 from sst1m.errors import OutputError
 
 __all__ = [
@@ -202,6 +203,7 @@ def committed(
         Gets the temporary path after it has reached the disk; raises if the product is not valid.
     side_files : mapping of Path to callable, optional
         Content of the files beside the product; called after validation, written before the product appears.
+        The JSON of the product's own name also gets its checksum.
 
     Yields
     ------
@@ -226,7 +228,10 @@ def committed(
             if validate is not None:
                 validate(part)
             for side_path, content in (side_files or {}).items():
-                write_atomically(side_path, content())
+                beside = content()
+                if side_path == path.with_suffix(".json"):
+                    beside = with_checksum(beside, part)
+                write_atomically(side_path, beside)
             os.replace(part, path)
         finally:
             with contextlib.suppress(OSError):

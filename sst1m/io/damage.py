@@ -6,6 +6,7 @@ from pathlib import Path
 
 import tables
 
+from ..checksum import check_unchanged
 from ..errors import InputError
 
 __all__ = ["explained_damage"]
@@ -32,8 +33,9 @@ def explained_damage(path: Path, what: str) -> Iterator[None]:
     Raises
     ------
     InputError
-        The file is not complete; our own errors pass unchanged.
+        The file is not complete, or not as it was written; our own errors pass unchanged.
     """
+    check_unchanged(path)
     try:
         yield
     except _DAMAGE as error:
