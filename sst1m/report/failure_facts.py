@@ -28,7 +28,7 @@ _STAGES = {
 
 def failure_facts(view: NightView, states: Sequence[ScienceState]) -> list[Facts]:
     """
-    Return what is not done and should be, by class of error, the most frequent first.
+    Return what is not done and should be, by class of error: the most frequent first, what waits last.
 
     Parameters
     ----------
@@ -45,7 +45,8 @@ def failure_facts(view: NightView, states: Sequence[ScienceState]) -> list[Facts
     for entry in entries:
         classes.setdefault(entry.pop("class"), []).append(entry)
     groups = [{"class": name, "count": len(found), "entries": found} for name, found in classes.items()]
-    return sorted(groups, key=lambda group: (-group["count"], group["class"]))
+    # What waits for something else comes last: the causes are what people look for.
+    return sorted(groups, key=lambda group: (group["class"] == "waiting", -group["count"], group["class"]))
 
 
 def _records(view: NightView) -> dict[str, Facts]:

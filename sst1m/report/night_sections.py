@@ -141,7 +141,7 @@ def checks_section(facts: Facts) -> Section:
         parts.append(missing(quality["missing"]))
     header = ("Light", "Quantity", "Value", "Good", "Usable")
     rows = [
-        (light(check["level"]), check["what"], number(check["value"], 4), *_ranges(check))
+        (light(check["level"]), _what(check), number(check["value"], 4), *_ranges(check))
         for check in quality["checks"]
     ]
     parts.append(table(header, rows, caption="The night", text_columns=2))
@@ -160,6 +160,10 @@ def checks_section(facts: Facts) -> Section:
     return Section("Quality checks", joined(parts), "bad" if bad else "warning" if doubtful else "")
 
 
+def _what(check: Facts) -> Html:
+    return tag("div", check["what"], class_="reason")
+
+
 def _ranges(check: Facts) -> list[object]:
     return [
         f"{limits[0]:g} to {limits[1]:g}" if (limits := check[name]) else None for name in ("good", "usable")
@@ -171,7 +175,7 @@ def _runs_with_lights(runs: Sequence[Facts]) -> list[Html]:
         (
             f"tel {run['tel']} run {run['run']}",
             light(check["level"]),
-            check["what"],
+            _what(check),
             number(check["value"], 4),
         )
         for run in runs
