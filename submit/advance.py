@@ -20,6 +20,7 @@ from submit.reconcile import Account, Jobs, ask_jobs, close_ended, take_stock
 from submit.root import Root
 from submit.rounds import Round, open_rounds, write_round
 from submit.site import Site
+from submit.spec import label_of
 from submit.submission import submit_finalizer, submit_planned
 
 __all__ = ["Outcome", "advance", "look"]
@@ -176,7 +177,10 @@ def _put_away(plan: Plan, campaign: Campaign, account: Account) -> bool:
             campaign.forget([task_id])
             settled = True
             continue
-        record = {"id": task_id, "error": reason, "time": time.time(), "params": task.to_str_params()}
+        record = {
+            "id": task_id, "label": label_of(task), "error": reason, "time": time.time(),
+            "params": task.to_str_params(),
+        }  # fmt: skip
         campaign.put_away(task_id, {**record, "attempts": account.failures[task_id]})
     return settled
 

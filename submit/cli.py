@@ -20,7 +20,7 @@ from submit.cli_options import explained, root_of, root_options, site_of
 from submit.doctor import examine
 from submit.errors import BusyError, PlanError, SiteError, SubmitError
 from submit.explain import explain as explain_task
-from submit.explain import find_task, logs_of
+from submit.explain import find_task, logs_of, matches
 from submit.gc import leftovers, remove
 from submit.notify import is_overdue, notify, summary
 from submit.page import status_page
@@ -50,8 +50,8 @@ def main(context: click.Context, site_file: Path | None, *, verbose: bool) -> No
     sst1m-submit plan RunNight --date 2024-03-04       what would be submitted
     sst1m-submit submit RunNight --date 2024-03-04     submit what is missing; safe to repeat, e.g. by cron
     sst1m-submit status                                how far it is
-    sst1m-submit explain CalibrateRun_2024             why a task is not done
-    sst1m-submit logs CalibrateRun_2024                what it said
+    sst1m-submit explain tel 21 run 0012               why a task is not done
+    sst1m-submit logs tel 21 run 0012                  what it said
     sst1m-submit retry --all                           take tasks out of quarantine and go on
     sst1m-submit cancel RunNight --date 2024-03-04     end the jobs; what is done stays done
 
@@ -211,8 +211,8 @@ def _write_status(found: list[Status], html: Path | None, *, as_json: bool) -> N
         click.echo("no campaign yet: sst1m-submit submit TASK begins one")
 
 
-def _one(site: Site, name: str | None, task: str) -> tuple[Campaign, str]:
-    """Return the newest campaign with a task that is named by a part of its id, and that id."""
+def _one(site: Site, name: str | None, task: tuple[str, ...]) -> tuple[Campaign, str]:
+    """Return the newest campaign with a task that is named by some words, and its id."""
     known = [campaign for campaign in campaigns(site.state_dir) if name in (None, campaign.name)]
     if not known:
         raise SiteError(f"{site.state_dir}: there is no campaign{f' {name}' if name else ''}")
@@ -221,26 +221,29 @@ def _one(site: Site, name: str | None, task: str) -> tuple[Campaign, str]:
             return campaign, task_id
     # What waits for something else was never submitted.
     for campaign in reversed(known):
-        graph = look(campaign.root, site).plan.graph.nodes
-        if (task_id := find_task(campaign, task, graph)) is not None:
+        nodes = look(campaign.root, site).plan.graph.nodes.values()
+        if (task_id := find_task(campaign, task, nodes)) is not None:
             return campaign, task_id
-    raise PlanError(f"no task of {', '.join(one.name for one in known[-3:])} has {task!r} in its id")
+    raise PlanError(
+        f"no task of {', '.join(one.name for one in known[-3:])} has {' '.join(task)!r} in its name"
+    )
 
 
 _campaign_option = click.option("--campaign", "name", help="Name of the campaign [the newest with the task].")
 
 
 @main.command(short_help="Say why a task is not done.")
-@click.argument("task")
+@click.argument("task", nargs=-1, required=True, metavar="WORD...")
 @_campaign_option
 @click.pass_context
 @explained
-def explain(context: click.Context, task: str, name: str | None) -> None:
+def explain(context: click.Context, task: tuple[str, ...], name: str | None) -> None:
     """
-    Say why a task is not done, down to the first cause. TASK is a part of its id.
+    Say why a task is not done, down to the first cause. All words are parts of its label or its id.
 
     \b
-    sst1m-submit explain ExportPhotonLists
+    sst1m-submit explain Crab stereo ExportPhotonLists
+    sst1m-submit explain tel 21 run 0012
     """
     site = site_of(context)
     campaign, task_id = _one(site, name, task)
@@ -249,17 +252,18 @@ def explain(context: click.Context, task: str, name: str | None) -> None:
 
 
 @main.command()
-@click.argument("task")
+@click.argument("task", nargs=-1, required=True, metavar="WORD...")
 @_campaign_option
 @click.option("--all", "every", is_flag=True, help="All attempts, not only the last.")
 @click.pass_context
 @explained
-def logs(context: click.Context, task: str, name: str | None, *, every: bool) -> None:
+def logs(context: click.Context, task: tuple[str, ...], name: str | None, *, every: bool) -> None:
     """
-    Show what a task said. TASK is a part of its id.
+    Show what a task said. All words are parts of its label or its id.
 
     \b
-    sst1m-submit logs CalibrateRun_2024_03_04_12
+    sst1m-submit logs tel 21 run 0012
+    sst1m-submit logs --all CalibrateRun_2024_03_04_21_956_header_3763ccc8cf
     """
     campaign, task_id = _one(site_of(context), name, task)
     found = logs_of(campaign, task_id)
@@ -274,19 +278,20 @@ def logs(context: click.Context, task: str, name: str | None, *, every: bool) ->
 @click.option("--all", "every", is_flag=True, help="All tasks in quarantine.")
 @click.option("--class", "kind", help="Those whose last failure was of this class, e.g. oom.")
 @_campaign_option
-@click.argument("tasks", nargs=-1)
+@click.argument("tasks", nargs=-1, metavar="[TEXT]...")
 @click.pass_context
 @explained
 def retry(
     context: click.Context, every: bool, kind: str | None, name: str | None, tasks: tuple[str, ...]
 ) -> None:
     """
-    Take tasks out of quarantine, forget their failures, and submit them again.
+    Take tasks out of quarantine, forget their failures, and submit them again. A text is a part of the label
+    or the id of a task.
 
     \b
     sst1m-submit retry --all
     sst1m-submit retry --class oom
-    sst1m-submit retry SimulateShard_000123
+    sst1m-submit retry "tel 21 run 0012" "tel 22 run 0012"
     """
     site = site_of(context)
     if not (every or kind or tasks):
@@ -313,7 +318,7 @@ def _retried(
         task_id
         for task_id in known
         if every
-        or any(words in task_id for words in tasks)
+        or any(matches(task_id, str(known[task_id].get("label") or ""), [text]) for text in tasks)
         or kind
         and failed.get(task_id, {}).get("class") == kind
     }

@@ -1,28 +1,32 @@
 """Why a task is not done: its own state, and the chain of what it waits for."""
 
 import datetime
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from submit.advance import Outcome
 from submit.campaign import Campaign
 from submit.errors import PlanError
+from submit.graph import Node
 from submit.rounds import rounds_of
+from submit.spec import label_of
 
-__all__ = ["explain", "find_task", "logs_of"]
+__all__ = ["explain", "find_task", "logs_of", "matches", "name_of"]
+
+_SHOWN = 10
 
 
-def find_task(campaign: Campaign, words: str, graph: Iterable[str] = ()) -> str | None:
+def find_task(campaign: Campaign, words: Sequence[str], nodes: Iterable[Node] = ()) -> str | None:
     """
-    Return the id of the only task whose id contains some text, None if there is none.
+    Return the id of the only task whose id and label contain some words, None if there is none.
 
     Parameters
     ----------
     campaign : Campaign
         Where to look: at all tasks that were ever submitted.
-    words : str
-        The text.
-    graph : iterable of str
-        Ids of more tasks, e.g. of those that are not complete.
+    words : sequence of str
+        The words, e.g. ``["tel", "21", "run", "0012"]``.
+    nodes : iterable of Node
+        More tasks, e.g. those that are not complete.
 
     Raises
     ------
@@ -30,14 +34,28 @@ def find_task(campaign: Campaign, words: str, graph: Iterable[str] = ()) -> str 
         If there is more than one.
     """
     arrays = [array for known in rounds_of(campaign) for array in known.arrays()]
-    ids = dict.fromkeys([*(item["id"] for array in arrays for _, item in array.items()), *graph])
-    if words in ids:
-        return words
-    found = [task_id for task_id in ids if words in task_id]
+    labels = {item["id"]: str(item.get("label") or "") for array in arrays for _, item in array.items()}
+    labels |= {node.task.task_id: label_of(node.task) for node in nodes}
+    if " ".join(words) in labels:
+        return " ".join(words)
+    found = [task_id for task_id, label in labels.items() if matches(task_id, label, words)]
     if len(found) > 1:
-        shown = ", ".join(found[:5]) + (", ..." if len(found) > 5 else "")
-        raise PlanError(f"{campaign.name}: {len(found)} tasks have {words!r} in their id: {shown}")
+        shown = "".join(f"\n  {name_of(task_id, labels[task_id])}" for task_id in found[:_SHOWN])
+        more = f"\n  and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
+        raise PlanError(
+            f"{campaign.name}: {len(found)} tasks have {' '.join(words)!r} in their name:{shown}{more}"
+        )
     return found[0] if found else None
+
+
+def matches(task_id: str, label: str, words: Iterable[str]) -> bool:
+    """Whether every word is a part of the id or the label of a task."""
+    return all(word in task_id or word in label for word in words)
+
+
+def name_of(task_id: str, label: str) -> str:
+    """Return how a task is shown to people: its label, if it has one, and its id."""
+    return f"{label} ({task_id})" if label else task_id
 
 
 def logs_of(campaign: Campaign, task_id: str) -> list[str]:
@@ -62,16 +80,21 @@ def explain(campaign: Campaign, outcome: Outcome, task_id: str) -> Iterator[str]
     plan = outcome.plan
     depth = 0
     while task_id in plan.held_up:
-        yield f"{'  ' * depth}{task_id}: waits for"
+        yield f"{'  ' * depth}{_name(outcome, task_id)}: waits for"
         task_id, depth = plan.held_up[task_id], depth + 1
     lead = "  " * depth
-    yield f"{lead}{task_id}: {_state(outcome, task_id)}"
+    yield f"{lead}{_name(outcome, task_id)}: {_state(outcome, task_id)}"
     failures = outcome.account.failures.get(task_id, [])
     for failure in failures:
         what = f"attempt {failure.get('attempt')}: {failure.get('class')}: {failure.get('error')}"
         yield f"{lead}  {what} (node {failure.get('node')}, log {failure.get('log')})"
     told = {failure.get("log") for failure in failures}
     yield from (f"{lead}  log {path}" for path in logs_of(campaign, task_id) if path not in told)
+
+
+def _name(outcome: Outcome, task_id: str) -> str:
+    node = outcome.plan.graph.nodes.get(task_id)
+    return name_of(task_id, label_of(node.task) if node else "")
 
 
 def _state(outcome: Outcome, task_id: str) -> str:

@@ -4,6 +4,7 @@ import datetime
 import html
 from collections.abc import Iterator, Sequence
 
+from submit.explain import name_of
 from submit.status import STATES, Row, Status
 from submit.tables import summary_line
 
@@ -77,7 +78,8 @@ def _failures(status: Status) -> Iterator[str]:
     for (state, kind), failures in groups.items():
         first = failures[0]
         yield f'<div class="fail">{len(failures)} {state} ({html.escape(kind)}), e.g. '
-        yield f"<code>{html.escape(first['id'])}</code><br>{html.escape(str(first['error']))}"
+        name = name_of(f"<code>{html.escape(first['id'])}</code>", html.escape(first["label"] or ""))
+        yield f"{name}<br>{html.escape(str(first['error']))}"
         if first["log"]:
             yield f'<br><span class="dim">{html.escape(str(first["log"]))}</span>'
         yield "</div>"

@@ -14,6 +14,7 @@ from luigi.task import flatten
 from submit.campaign import Campaign
 from submit.pack import Array, Item
 from submit.site import Site
+from submit.spec import label_of
 from submit.state_files import make_directory, read_json, read_lines, write_json, write_lines
 
 __all__ = ["FINALIZER", "ArrayRecord", "Round", "open_rounds", "rounds_of", "write_round"]
@@ -209,6 +210,7 @@ def _line(item: Item, module: str) -> dict[str, object]:
     targets = [output] if isinstance(output, luigi.Target) else flatten(output)
     return {
         "id": item.task_id,
+        "label": label_of(task),
         "module": module,
         "family": task.task_family,
         "params": task.to_str_params(),

@@ -8,7 +8,7 @@ import luigi
 from submit.errors import PlanError
 from submit.site import PlanSettings
 
-__all__ = ["TaskSpec", "is_external", "spec_of", "work_of"]
+__all__ = ["TaskSpec", "is_external", "label_of", "spec_of", "work_of"]
 
 
 @dataclass(frozen=True)
@@ -80,6 +80,14 @@ def work_of(task: luigi.Task) -> float:
     """Return the work of a task in the unit of its class."""
     measure = getattr(task, "farm_work", None)
     return 1.0 if measure is None else max(float(measure()), 1e-9)
+
+
+def label_of(task: luigi.Task) -> str:
+    """Return how messages call a task: what its attribute ``label`` says; empty if there is none."""
+    try:
+        return str(getattr(task, "label", ""))
+    except Exception:  # noqa: BLE001 - the code of any task may fail in any way
+        return ""
 
 
 def is_external(task: luigi.Task) -> bool:

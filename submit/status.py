@@ -21,7 +21,7 @@ STATES = ("done", "running", "queued", "planned", "blocked", "failed", "quaranti
 _ON_THE_WAY = ("running", "queued", "planned")
 
 #: What is needed of a task's line in a manifest; there may be very many.
-_KEPT = ("id", "family", "stage", "by", "seconds")
+_KEPT = ("id", "label", "family", "stage", "by", "seconds")
 
 SCHEMA = "sst1m-submit-status/1"
 
@@ -185,7 +185,8 @@ def read_status(campaign: Campaign, site: Site, backend: Backend | None) -> Stat
         row.add(state, item["seconds"], took_s)
         if state in ("failed", "quarantined"):
             row.classes[str(result.get("class") or "by hand")] += 1
-            failures.append({"family": item["family"], "id": item["id"], "state": state, **_told(result)})
+            named = {key: item[key] for key in ("family", "id", "label")}
+            failures.append({**named, "state": state, **_told(result)})
     for row in rows.values():
         row.keep_pace()
     return Status(

@@ -3,6 +3,8 @@
 from collections.abc import Iterator, Sequence
 
 from submit.advance import Outcome
+from submit.explain import name_of
+from submit.spec import label_of
 from submit.status import STATES, Status
 
 __all__ = ["duration", "plan_lines", "status_lines", "summary_line"]
@@ -63,10 +65,15 @@ def plan_lines(outcome: Outcome) -> Iterator[str]:
         if tasks:
             yield f"{len(tasks)} {title}:"
             yield from (
-                f"  {key}{': ' if text else ''}{text}" for key, text in list(tasks.items())[:_EXAMPLES]
+                f"  {_name(outcome, key)}{': ' if text else ''}{text}"
+                for key, text in list(tasks.items())[:_EXAMPLES]
             )
             if len(tasks) > _EXAMPLES:
                 yield f"  ... and {len(tasks) - _EXAMPLES} more"
+
+
+def _name(outcome: Outcome, task_id: str) -> str:
+    return name_of(task_id, label_of(outcome.plan.graph.nodes[task_id].task))
 
 
 def summary_line(status: Status) -> str:
@@ -103,7 +110,7 @@ def _failures(status: Status) -> Iterator[str]:
         groups.setdefault((failure["state"], str(failure["class"])), []).append(failure)
     for (state, kind), failures in groups.items():
         first = failures[0]
-        yield f"{len(failures)} {state} ({kind}), e.g. {first['id']}"
+        yield f"{len(failures)} {state} ({kind}), e.g. {name_of(first['id'], first['label'])}"
         yield f"  {first['error']}"
         if first["log"]:
             yield f"  log: {first['log']}"

@@ -82,7 +82,7 @@ class Never(Numbered):
         return False
 
 
-class Elsewhere(luigi.ExternalTask):
+class OtherFile(luigi.ExternalTask):
     where = luigi.Parameter()
 
     def output(self):
@@ -93,7 +93,7 @@ class Waiting(Numbered):
     """Needs a file that nobody here makes."""
 
     def requires(self):
-        return Elsewhere(where=self.where)
+        return OtherFile(where=self.where)
 
 
 class Sum(luigi.Task):

@@ -72,9 +72,9 @@ def test_what_waits_for_a_file_from_elsewhere_is_explained_and_goes_on_with_it(m
     made = make_farm("local", 1)
     words = ("--module", "farm_tasks", "Waiting", "--where", str(made.where), "--n", "1")
     status, text = made.said_by("submit", *words)
-    assert status == 30 and "Elsewhere__" in text and "its product comes from elsewhere" in text
+    assert status == 30 and "OtherFile__" in text and "its product comes from elsewhere" in text
     status, text = made.said_by("explain", "Waiting_1_")
-    assert status == 0 and re.search(r"Waiting_1_\S+: waits for\n  Elsewhere_\S+: its product", text), text
+    assert status == 0 and re.search(r"Waiting_1_\S+: waits for\n  OtherFile_\S+: its product", text), text
     made.where.joinpath("elsewhere.txt").write_text("x")
     assert made.said_by("submit", *words)[0] == 0
     made.wait_for(made.where.joinpath("out", "1.txt").exists, "the product", 30)

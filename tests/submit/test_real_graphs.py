@@ -61,17 +61,17 @@ class Farm:
     """A site with ``luigi.cfg`` and ``submit.toml`` beside each other, and the command."""
 
     base: Path
-    slurm: object
     env: dict[str, str] = field(default_factory=dict)
+    settings: str = SITE
 
     def __post_init__(self) -> None:
-        (self.base / "submit.toml").write_text(SITE)
+        (self.base / "submit.toml").write_text(self.settings)
         self.site = load_site(self.base / "submit.toml")
 
     def call(self, *words: str) -> tuple[int, str]:
         done = subprocess.run(
             [sys.executable, "-c", "from submit.cli import main; main()", *words], cwd=self.base,
-            env=os.environ | self.slurm.env | {"LUIGI_CONFIG_PATH": str(self.base / "luigi.cfg")},
+            env=os.environ | self.env | {"LUIGI_CONFIG_PATH": str(self.base / "luigi.cfg")},
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=120,
         )  # fmt: skip
         return done.returncode, done.stdout
@@ -88,7 +88,7 @@ class Farm:
 @pytest.fixture
 def make_farm(slurm):
     """Return a maker of farms on the shared Slurm."""
-    yield lambda base: Farm(base, slurm)
+    yield lambda base: Farm(base, slurm.env)
     slurm.cancel_all()
 
 
@@ -196,6 +196,43 @@ def test_a_night_on_slurm_equals_that_of_one_process(
 
 def _is_complete(night) -> bool:
     return night.layout.record.exists() and json.loads(night.layout.record.read_text())["complete"]
+
+
+@pytest.mark.slow
+def test_a_run_that_its_process_does_not_survive_is_given_up_and_the_night_goes_on(make_night, wait_for):
+    night = make_night()
+    night.add(21, 1)
+    night.add(21, 2)
+    farm = Farm(night.base, settings=SITE.replace('"slurm"', '"local"') + 'finalizer = "none"\n')
+    words = ("RunNight", "--date", f"{nights.NIGHT:%Y-%m-%d}", "--until", "dl1")
+    status, output = farm.call("submit", *words)
+    assert status == 0, output
+    wait_for(lambda: farm.status().total.keys() == {"done"}, farm.said, 60)
+    status, output = farm.call("logs", "tel", "21", "run", "0002")
+    assert status == 0 and "tel 21 run 0002: 60 events in" in output
+    status, output = farm.call("logs", "tel", "21")
+    assert status == 4 and "2 tasks have 'tel 21' in their name:\n  tel 21 run 0001 (CalibrateRun_" in output
+    lost = night.products()[1]
+    lost.unlink()
+    # The state is text: the second run has failed for good, as far as anybody knows.
+    shards = farm.site.state_dir.glob("*/rounds/*/*-dl1/shards/*.jsonl")
+    items = [json.loads(line) for path in shards for line in path.read_text().splitlines()]
+    (second,) = (item["id"] for item in items if item["label"] == "tel 21 run 0002")
+    for results in farm.site.state_dir.glob("*/rounds/*/*-dl1/results/*.jsonl"):
+        lines = [json.loads(line) for line in results.read_text().splitlines()]
+        for line in lines:
+            if line.get("id") == second and line["outcome"] == "done":
+                line |= {"outcome": "failed", "class": "corrupt-input", "error": "takes every process down"}
+        results.write_text("".join(json.dumps(one) + "\n" for one in lines))
+    status, output = farm.call("submit", *words)
+    assert status == 0 and "-close" in output, output
+    assert not list(farm.site.state_dir.glob("*/quarantine/*")), "the night keeps its own record"
+    row = night.row(21, 2)
+    assert row["state"] == "quarantined" and "takes every process down" in row["reason"]
+    assert night.row(21, 1)["state"] == "done" and not lost.exists()
+    wait_for(lambda: len(farm.status().failures) == 2, farm.said, 60)
+    failed = {failure["family"]: failure["error"] for failure in farm.status().failures}
+    assert failed["CalibrateRun"] == "takes every process down" and "in quarantine" in failed["RunNight"]
 
 
 def _cron_lines():
