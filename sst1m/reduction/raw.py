@@ -384,6 +384,7 @@ def _info(
         "calibration_fingerprint": calibration.fingerprint,
         "modules_swapped": bool((calibration.channel_of_pixel != np.arange(len(calibration.bad))).any()),
         "n_bad_pixels": int(calibration.bad.sum()),
+        "bad_pixels": np.flatnonzero(calibration.bad).tolist(),
         "integration_correction": charges.integration_correction,
         "config_fingerprint": run.config.fingerprint(),
         "simulated": _is_simulated(raw),

@@ -2,7 +2,7 @@
 
 import math
 from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Mapping, Sequence
 
 from .html import Html, joined, missing, number, tag
 from .scale import finite
@@ -27,7 +27,7 @@ def camera_map(
     values: Sequence[float | None],
     *,
     unit: str,
-    marked: Collection[int] = (),
+    marked: Mapping[int, str] | None = None,
     caption: str = "",
 ) -> Html:
     """
@@ -43,8 +43,8 @@ def camera_map(
         Of each pixel; None has no dot.
     unit : str
         Of the values.
-    marked : collection of int
-        Pixels with a ring around them.
+    marked : mapping of int to str, optional
+        Pixels with a ring around them, and what they are: ``quiet``, ``noisy`` or ``replaced``.
     """
     ordered = sorted(finite(values))
     if not ordered:
@@ -66,11 +66,15 @@ def camera_map(
         for colour, paths in sorted(by_colour.items())
     ]
     rings = [
-        tag("circle", tag("title", f"pixel {p}"), cx=f"{at[p][0]:.1f}", cy=f"{at[p][1]:.1f}", r="5")
-        for p in sorted(marked)
+        tag("circle", tag("title", f"pixel {p}: {kind}"), class_=kind, **_ring(at[p]))
+        for p, kind in sorted((marked or {}).items())
     ]
     drawing = [tag("g", *dots, class_="pixels"), tag("g", *rings, class_="rings")]
     return _figure(title, drawing, low, high, unit, caption)
+
+
+def _ring(at: tuple[float, float]) -> dict[str, str]:
+    return {"cx": f"{at[0]:.1f}", "cy": f"{at[1]:.1f}", "r": "5"}
 
 
 def grid_map(title: str, counts: Sequence[Sequence[int]], *, reach_mm: float, caption: str = "") -> Html:

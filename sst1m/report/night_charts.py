@@ -141,37 +141,35 @@ def cameras_section(facts: Facts) -> Section:
         if "missing" in camera:
             parts.append(missing(f"telescope {tel}: {camera['missing']}"))
             continue
-        marked = [*camera["quiet"], *camera["noisy"]]
+        kinds = ("replaced", "noisy", "quiet")
+        marked = {pixel: kind for kind in kinds for pixel in camera[kind] or ()}
         place = camera["x_mm"], camera["y_mm"]
         mean = f"Telescope {tel}: pedestals"
         maps.append(camera_map(mean, *place, camera["pedestal_adc"], unit="ADC", marked=marked))
         std = f"Telescope {tel}: fluctuation"
         maps.append(camera_map(std, *place, camera["std_adc"], unit="ADC", marked=marked))
-        rows += [
-            (
-                f"Telescope {tel}",
-                "quiet",
-                f"below {camera['quiet_below_adc']:g} ADC",
-                *_pixels(camera["quiet"]),
-            ),
-            (
-                f"Telescope {tel}",
-                "noisy",
-                f"above {camera['noisy_above_adc']:g} ADC",
-                *_pixels(camera["noisy"]),
-            ),
-        ]
+        whys = {
+            "quiet": f"fluctuation below {camera['quiet_below_adc']:g} ADC",
+            "noisy": f"fluctuation above {camera['noisy_above_adc']:g} ADC",
+            "replaced": "bad by configuration or calibration",
+        }
+        rows += [(f"Telescope {tel}", kind, why, *_pixels(camera[kind])) for kind, why in whys.items()]
     flag = _flag(parts)
     if maps:
         parts.append(figures(*maps, small=True))
     if rows:
-        header = ("Telescope", "Pixels", "Fluctuation", "Number", "Which")
-        text = "Rings mark pixels that hardly fluctuate (dead, or without high voltage) or far too much."
+        header = ("Telescope", "Pixels", "Why", "Number", "Which")
+        text = (
+            "Rings mark pixels that hardly fluctuate (dead, or without high voltage) or far too much; thin "
+            "ones mark those that are replaced by their neighbours, by configuration or calibration."
+        )
         parts += [tag("p", text), table(header, rows, text_columns=5)]
     return Section("Cameras", joined(parts), flag)
 
 
-def _pixels(pixels: Sequence[int]) -> tuple[object, object]:
+def _pixels(pixels: Sequence[int] | None) -> tuple[object, object]:
+    if pixels is None:
+        return number(None), "missing: the DL1 files do not say which"
     shown = ", ".join(map(str, pixels[:40])) + (", ..." if len(pixels) > 40 else "")
     return number(len(pixels)), tag("span", shown or "–", class_="pixels")
 

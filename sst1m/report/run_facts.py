@@ -101,6 +101,7 @@ def _row(
     info, live = record.get("calibration") or {}, (record.get("calibration") or {}).get("live_time") or {}
     facts["pointing"] = info.get("mean_pointing")
     facts["livetime_s"] = live.get("livetime_s")
+    facts["bad_pixels"] = info.get("bad_pixels")
     facts["simulated"] = bool(info.get("simulated"))
     facts["notes"] = [info[key] for key in ("nsb_note", "pedestal_fallback") if info.get(key)]
     facts["quality"] = attempt("quality", _quality, view, record, limits, offset)

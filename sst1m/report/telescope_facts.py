@@ -48,10 +48,16 @@ def telescope_facts(view: NightView, rows: Sequence[Facts], tel_id: int, memory:
         "pointing": _series(read, "pointing", ("az_deg", "alt_deg")),
         "images": added(facts["images"] for _, facts in read),
         "cog": _added_maps([facts["cog"] for _, facts in read]),
-        "camera": camera_facts(reading.pedestals()),
+        "camera": camera_facts(reading.pedestals()) | {"replaced": _replaced(chosen)},
         "n_files": len(read),
         "unread": reading.unread,
     }
+
+
+def _replaced(rows: Sequence[Facts]) -> list[int] | None:
+    """Return the pixels that were replaced by their neighbours in any run; None where no run tells."""
+    known = [row["bad_pixels"] for row in rows if row.get("bad_pixels") is not None]
+    return sorted({pixel for pixels in known for pixel in pixels}) if known else None
 
 
 class _Reading:

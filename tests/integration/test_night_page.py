@@ -142,6 +142,7 @@ def test_numbers_are_those_of_the_dl1_files(troubled):
     assert sum(images) == 2 * np.isfinite(size).sum(), "both runs are copies of the same events"
     camera = facts["telescopes"]["21"]["camera"]
     assert camera["std_adc"][100] == pytest.approx(std[:, 100].mean(), abs=2e-3)
+    assert camera["replaced"] == np.flatnonzero(std.mean(axis=0) < 2.5).tolist() == camera["quiet"]
     run = next(row for row in facts["runs"] if (row["tel"], row["run"]) == (21, 1))
     assert run["quantities"]["target_offset_deg"] == pytest.approx(0.7, abs=0.01)
     assert run["quality"]["level"] in ("good", "warning", "bad")

@@ -95,6 +95,7 @@ def test_bad_pixels_become_the_mean_of_their_neighbours(make_run, reduce_run, tm
         product.image[others, absent], _light(run)[others, absent], atol=ROUNDING, err_msg="one event only"
     )
     assert product.info["n_bad_pixels"] == 3
+    assert len(product.info["bad_pixels"]) == 3
 
 
 def test_dead_pixels_are_kept_where_the_configuration_says_so(make_run, reduce_run, tmp_path):

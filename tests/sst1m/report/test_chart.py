@@ -79,8 +79,8 @@ def test_a_chart_without_numbers_says_why():
 def test_a_hot_pixel_is_marked_and_does_not_hide_the_others():
     x, y = [0, 24, 48, 72], [0, 0, 0, 0]
     values = [1.0, 2.0, 3.0, None]
-    svg = camera_map("c", x, y, values, unit="ADC", marked=[2])
-    assert svg.count("h0") == 3 and "pixel 2" in svg
+    svg = camera_map("c", x, y, values, unit="ADC", marked={2: "noisy"})
+    assert svg.count("h0") == 3 and "pixel 2: noisy" in svg
     grid = [(24 * (i % 20), 24 * (i // 20)) for i in range(400)]
     hot = camera_map("c", *zip(*grid, strict=True), [10.0 + i % 7 for i in range(399)] + [9e9], unit="ADC")
     assert len(re.findall("stroke=", hot)) >= 7, "colours span what most pixels have"
