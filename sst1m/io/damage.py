@@ -1,4 +1,4 @@
-"""What reading a damaged HDF5 file can raise, told in one sentence."""
+"""What reading a damaged HDF5 or FITS file can raise, told in one sentence."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,10 +11,11 @@ from ..errors import InputError
 
 __all__ = ["explained_damage"]
 
-#: From the library, from PyTables, or where names, units and numbers are not as they were written.
+#: From the library, from PyTables, or where names, units and numbers are not as they were written; warnings
+#: only where the reader has made them errors.
 _DAMAGE = (
     *(OSError, tables.HDF5ExtError, tables.NodeError, ValueError, KeyError),
-    *(TypeError, AttributeError, IndexError, ArithmeticError, MemoryError),
+    *(TypeError, AttributeError, IndexError, ArithmeticError, MemoryError, Warning),
 )
 
 

@@ -1,5 +1,6 @@
 """Responses as FITS files in the format of GADF v0.2, written and read; nothing else knows its columns."""
 
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import numpy as np
 import pyirf
 from astropy.io import fits
 from astropy.table import QTable
+from astropy.utils.exceptions import AstropyWarning
 from numpy.typing import NDArray
 from pyirf.io import (
     create_aeff2d_hdu,
@@ -19,8 +21,9 @@ from pyirf.io import (
 
 from .. import __version__
 from ..checkpoint import committed
-from ..errors import ConfigError, InputError
+from ..errors import InputError
 from ..events import SETUPS
+from ..io.damage import explained_damage
 from ..nodes import Node
 from ..provenance import utc_now
 from .bins import IrfBins
@@ -155,15 +158,13 @@ def read_irfs(path: Path) -> IrfSet:
     DataQualityError
         If a component is impossible or not normalised.
     """
-    try:
+    if not path.exists():
+        raise InputError(f"{path}: no such file of instrument responses; make it or check the path")
+    with explained_damage(path, "file of instrument responses"), warnings.catch_warnings():
+        # A checksum that differs, or a header that astropy mends by a guess, is a warning to astropy.
+        warnings.simplefilter("error", AstropyWarning)
         with fits.open(path, memmap=False, checksum=True) as hdus:
             irf = _irf_of(hdus)
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file of instrument responses; make it or check the path") from None
-    except (OSError, KeyError, ValueError, TypeError, ConfigError) as error:
-        raise InputError(
-            f"{path}: is no complete file of instrument responses ({error}); make it anew"
-        ) from error
     irf.check(str(path))
     return irf
 
