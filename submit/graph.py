@@ -134,7 +134,7 @@ class _Walk:
                 parent.needs.append(task_id)
             return False
         self.seen[task_id] = task
-        node, below = self._look(task)
+        node, below = self._look(task, is_open=parent is not None and _has_parts(parent.task))
         if node is None:
             return False
         if parent is not None:
@@ -143,22 +143,27 @@ class _Walk:
         stack.append((node, iter(below)))
         return True
 
-    def _look(self, task: luigi.Task) -> tuple[Node | None, list[luigi.Task]]:
+    def _look(self, task: luigi.Task, *, is_open: bool) -> tuple[Node | None, list[luigi.Task]]:
         """Return the node of a task, None if it is complete, and what comes before it."""
         try:
+            if _has_parts(task):
+                # What it stands for is what is open of it: none of them is asked again.
+                parts = list(task.parts())
+                return (Node(task, "virtual"), parts) if parts else (None, [])
             virtual = type(task).complete is luigi.WrapperTask.complete
-            if not virtual and self.listing.complete(task):
+            if not (virtual or is_open) and self.listing.complete(task):
                 return None, []
             if is_external(task):
                 return Node(task, "external"), []
-            parts = getattr(task, "parts", None)
-            if parts is not None:
-                return Node(task, "virtual"), list(parts())
             return Node(task, "virtual" if virtual else "run"), _deps(task)
         except Exception as error:  # noqa: BLE001 - the code of any task may fail in any way
             if task is self.root:
                 raise
             return Node(task, "broken", problem=f"{type(error).__name__}: {error}"), []
+
+
+def _has_parts(task: luigi.Task) -> bool:
+    return hasattr(task, "parts")
 
 
 def _deps(task: luigi.Task) -> list[luigi.Task]:

@@ -1,6 +1,7 @@
 """Collects the shards of a sample into one file."""
 
 import logging
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
@@ -51,7 +52,7 @@ class SampleState:
 def sample_state(planned: PlannedProduction, sample: Sample) -> SampleState:
     """Look at the shards of a sample: one listing of their directory, no file is opened."""
     directory = planned.layout.shards(sample.particle, sample.node, sample.role)
-    there = {path.name for path in directory.iterdir()} if directory.is_dir() else set()
+    there = _names(directory)
     names = {shard.index: str(shard.name) for shard in sample.shards()}
     done = {index: directory / name for index, name in names.items() if name in there}
     failed = {i: failure for i, failure in failures_in(planned.layout, sample).items() if i not in done}
@@ -60,13 +61,17 @@ def sample_state(planned: PlannedProduction, sample: Sample) -> SampleState:
 
 def open_shards(planned: PlannedProduction, sample: Sample, first: int, count: int) -> list[int]:
     """Return the numbers of those of some shards that are neither done nor known to fail."""
-    state = sample_state(planned, sample)
-    done = {path.name for path in state.files}
+    there = _names(planned.layout.shards(sample.particle, sample.node, sample.role))
+    failed = failures_in(planned.layout, sample)
     return [
         shard.index
         for shard in sample.shards(first, count)
-        if shard.index not in state.failed and str(shard.name) not in done
+        if shard.index not in failed and str(shard.name) not in there
     ]
+
+
+def _names(directory: Path) -> set[str]:
+    return set(os.listdir(directory)) if directory.is_dir() else set()
 
 
 def merge_sample(planned: PlannedProduction, sample: Sample, config: "McConfig") -> dict[str, Any] | None:
