@@ -24,6 +24,7 @@ from sst1m.night_record import (
 )
 from sst1m.night_scan import is_current
 from sst1m.night_science import night_states, night_targets
+from sst1m.report.closing import has_page
 from tasks.base import (
     CALL_STARTED_NS,
     NightTask,
@@ -37,7 +38,7 @@ from tasks.luigi_cfg import check_luigi_cfg
 from tasks.night_table import night_table, science_table
 from tasks.parameters import science_paths, site_path, site_paths, telescope_ids, wanted_setups
 from tasks.reduction import CalibrateRun
-from tasks.report import has_page, night_view, states_of, write_page
+from tasks.report import night_view, states_of, write_page
 from tasks.science import science_tasks
 
 if TYPE_CHECKING:

@@ -21,18 +21,9 @@ from tasks.parameters import analysis_dir, science_paths, site_path, wanted_setu
 if TYPE_CHECKING:
     from sst1m.report.night_view import NightView
 
-__all__ = ["Calendar", "NightReport", "has_page", "write_page"]
+__all__ = ["Calendar", "NightReport", "night_view", "states_of", "write_page"]
 
 log = logging.getLogger(__name__)
-
-
-def has_page(night: NightLayout) -> bool:
-    """Whether the page of a night was written after the night was closed; imports nothing heavy."""
-    try:
-        times = [path.stat().st_mtime_ns for path in (night.record, night.report / "night.json")]
-    except OSError:
-        return False
-    return times[0] <= times[1] and (night.report / "index.html").is_file()
 
 
 def states_of(night: NightLayout) -> Callable[[], list[ScienceState]]:

@@ -10,6 +10,7 @@ from ..monitoring.quality import QualityLimits, check, read_limits, worst
 from ..night_record import ScienceState
 from ..provenance import software_versions, utc_now
 from ..sources import SourceCatalogue, read_sources
+from .closing import record_digest
 from .failure_facts import failure_facts, resource_facts
 from .image_facts import COG_REACH_MM, bin_facts, median_of
 from .memory import Memory
@@ -50,6 +51,7 @@ def night_facts(view: NightView) -> Facts:
         "night": f"{view.night.date:%Y-%m-%d}",
         "written": utc_now(),
         "basis": view.basis(),
+        "record": record_digest(view.record),
         "software": software_versions(),
         "state": _state(view, rows, states, states_missing),
         "targets": _targets(rows, sources),

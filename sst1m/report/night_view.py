@@ -17,6 +17,7 @@ from ..manifest import Manifest, read_manifest
 from ..night_record import ScienceState
 from ..night_science import DEFAULT_LIMITS, SciencePaths
 from ..provenance import read_provenance
+from .closing import record_digest
 from .memory import file_basis, files_basis
 
 __all__ = ["NIGHT_SCHEMA", "NightView", "attempt", "attempt_all", "calendar_page", "reason_of"]
@@ -149,9 +150,13 @@ class NightView:
         """Return a digest of all that the page depends on: unchanged, the page need not be made again."""
         night = self.night
         seen: list[object] = [NIGHT_SCHEMA, self.paths.quality, self.paths.irf_method]
-        closing = {key: value for key, value in self.record.items() if key != "closed"}
         states, unknown = self.products
-        seen += [_text(night.manifest), closing, [vars(state) for state in states], unknown]
+        seen += [
+            _text(night.manifest),
+            record_digest(self.record),
+            [vars(state) for state in states],
+            unknown,
+        ]
         for pattern in _SHOWN:
             seen += [
                 [os.path.relpath(p, night.root), *file_basis(p)] for p in sorted(night.root.glob(pattern))

@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import sys
+import time
 from collections import Counter
 from pathlib import Path
 
@@ -339,6 +340,23 @@ def test_a_page_that_was_lost_is_written_again(make_night, warm):
     for one in (facts, again):
         one["written"] = one["state"]["closed"] = ""
     assert again == facts
+
+
+def test_a_tree_that_was_copied_or_lost_its_manifest_stays_closed(make_night, warm):
+    night = make_night()
+    night.add(21, 1)
+    assert warm(night).wait() == 0
+    page = page_of(night).stat().st_mtime_ns
+    later = time.time() + 10
+    os.utime(night.layout.record, (later, later))
+    assert warm(night).wait() == 0
+    night.layout.manifest.unlink()
+    command = warm(night)
+    assert command.wait() == 0, command.text()
+    assert page_of(night).stat().st_mtime_ns == page
+    (night.layout.report / "night.json").unlink()
+    assert warm(night).wait() == 0
+    assert facts_of(night)["state"]["complete"] is True
 
 
 def as_task(family: str):
