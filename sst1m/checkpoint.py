@@ -17,7 +17,7 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from sst1m.checksum import with_checksum
+from sst1m.checksum import forget_checksum, with_checksum
 from sst1m.errors import OutputError
 
 __all__ = [
@@ -232,6 +232,8 @@ def committed(
                 if side_path == path.with_suffix(".json"):
                     beside = with_checksum(beside, part)
                 write_atomically(side_path, beside)
+            if path.with_suffix(".json") not in (side_files or {}):
+                forget_checksum(path)
             os.replace(part, path)
         finally:
             with contextlib.suppress(OSError):

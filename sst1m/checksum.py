@@ -7,7 +7,7 @@ from pathlib import Path
 
 from sst1m.errors import InputError
 
-__all__ = ["check_unchanged", "with_checksum"]
+__all__ = ["check_unchanged", "forget_checksum", "with_checksum"]
 
 _KEY = "file"
 _CHUNK = 1 << 22
@@ -27,6 +27,13 @@ def with_checksum(record: bytes, part: Path) -> bytes:
     content = json.loads(record)
     content[_KEY] = {"size": part.stat().st_size, "crc32": _crc32(part)}
     return (json.dumps(content, indent=1) + "\n").encode()
+
+
+def forget_checksum(path: Path) -> None:
+    """Remove the JSON beside a product that is about to be replaced by one without: it speaks of the old."""
+    record = path.with_suffix(".json")
+    if _known(record) is not None:
+        record.unlink(missing_ok=True)
 
 
 def check_unchanged(path: Path) -> None:

@@ -136,8 +136,9 @@ def refresh_manifest(request: NightRequest) -> Manifest:
             known = scan_night(request)
         manifest = with_states(known, night, _raw_directories(request))
         text = manifest.text().encode()
-        if not night.manifest.exists() or night.manifest.read_bytes() != text:
-            write_atomically(night.manifest, text)
+        with explained_write_errors(night.manifest):
+            if not night.manifest.exists() or night.manifest.read_bytes() != text:
+                write_atomically(night.manifest, text)
     return manifest
 
 

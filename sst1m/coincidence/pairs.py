@@ -13,6 +13,7 @@ from ..checkpoint import SideFiles, committed
 from ..errors import InputError
 from ..io.damage import explained_damage
 from ..io.dl1_tables import create_table
+from ..io.hdf5_objects import open_to_write
 from ..io.json_node import read_json_node, write_json_node
 from ..layout import side_paths
 from ..provenance import input_record, provenance_json, utc_now
@@ -176,7 +177,7 @@ def write_coincidences(
     beside = dict(side_files(counts)) if side_files else {side_paths(output)["json"]: provenance}
     beside[output.with_suffix(".png")] = lambda: time_difference_picture(coincidences)
     with committed(output, validate=read_coincidences, side_files=beside) as part:
-        with tables.open_file(str(part), "w") as h5file:
+        with open_to_write(part) as h5file:
             _write_table(h5file, _PAIRS, PAIR_COLUMNS, coincidences.pairs)
             for tel_id, unmatched in coincidences.unmatched.items():
                 _write_table(h5file, _unmatched_path(tel_id), UNMATCHED_COLUMNS, unmatched)

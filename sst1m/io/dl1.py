@@ -34,6 +34,7 @@ from .dl1_tables import (
     parameters_table,
     write_subarray,
 )
+from .hdf5_objects import flush_all
 from .json_node import read_json_node, write_json_node
 
 __all__ = ["SST1M_DATA_MODEL_VERSION", "Dl1Block", "Dl1Writer", "check_dl1", "extras_table"]
@@ -135,9 +136,12 @@ class Dl1Writer:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if kind is None:
-            self._write_reference_metadata()
-        self._writer.close()
+        try:
+            if kind is None:
+                self._write_reference_metadata()
+                flush_all(self.h5file)
+        finally:
+            self._writer.close()
 
     @property
     def table_writer(self) -> Any:

@@ -148,7 +148,7 @@ def _set_transforms(writer: HDF5TableWriter, subarray: SubarrayDescription) -> N
 
 def open_table_writer(path: Path) -> HDF5TableWriter:
     """Open a new HDF5 file through ctapipe's table writer, with the filters of its data model."""
-    return HDF5TableWriter(str(path), mode="w", add_prefix=True, filters=FILTERS)
+    return HDF5TableWriter(str(path), mode="w", add_prefix=True, filters=FILTERS, chunk_cache_size=0)
 
 
 def create_event_tables(

@@ -16,7 +16,7 @@ from .. import __version__
 from ..events import SETUPS, ReconstructedEvents, TelescopeSetup
 from ..thrown import ThrownShowers
 from .damage import explained_damage
-from .hdf5_objects import check_rows, copy_object, count_rows, is_in, open_to_copy, read_rows
+from .hdf5_objects import check_rows, copy_object, count_rows, is_in, open_to_copy, open_to_write, read_rows
 from .json_node import read_json_node, write_json_node
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def write_dl2(path: Path, events: ReconstructedEvents, *, dl1: Path) -> None:
     info["thrown"] = asdict(events.thrown) if events.thrown else None
     simulated = events.simulated or bool(info.get("simulated"))
     with (
-        tables.open_file(str(path), "w", filters=FILTERS) as h5file,
+        open_to_write(path, filters=FILTERS) as h5file,
         open_to_copy(dl1) as source,
     ):
         triggers = _take_over(source, h5file, dl1)
@@ -122,7 +122,7 @@ def _cut_thrown(path: Path, energy_min_tev: float) -> None:
     """
     from .thrown import thrown_of
 
-    with open_to_copy(path, "r+") as h5file:
+    with open_to_write(path, "r+") as h5file:
         if np.all(read_rows(h5file, _RUN)["energy_range_min"] >= energy_min_tev):
             return
         whole, run = thrown_of(h5file), h5file.get_node(_RUN)

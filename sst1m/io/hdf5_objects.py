@@ -8,6 +8,8 @@ file of a short run has thirty. The HDF5 library that it has loaded copies such 
 import atexit
 import ctypes
 import itertools
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -16,15 +18,29 @@ import tables
 from numpy.typing import NDArray
 from tables import hdf5extension
 
-__all__ = ["check_rows", "copy_object", "count_rows", "is_in", "memory_file", "open_to_copy", "read_rows"]
+from ..errors import OutputError
+
+__all__ = [
+    "check_rows",
+    "copy_object",
+    "count_rows",
+    "flush_all",
+    "is_in",
+    "memory_file",
+    "open_to_copy",
+    "open_to_write",
+    "read_rows",
+]
 
 #: Larger tables are read where they are: to open them costs nothing beside their rows.
 _SMALL = 100_000
 _DEFAULT = 0  # H5P_DEFAULT
+_GLOBAL = 1  # H5F_SCOPE_GLOBAL
 _WITHOUT_ATTRIBUTES = 0x0010  # H5O_COPY_WITHOUT_ATTR_FLAG
 _ID, _NAME, _STATUS = ctypes.c_int64, ctypes.c_char_p, ctypes.c_int
 #: Functions of HDF5 1.14: what they return and take.
 _FUNCTIONS: dict[str, tuple[type, ...]] = {
+    "H5Fflush": (_STATUS, _ID, ctypes.c_int),
     "H5Ocopy": (_STATUS, _ID, _NAME, _ID, _NAME, _ID, _ID),
     "H5Pcreate": (_ID, _ID),
     "H5Pset_copy_object": (_STATUS, _ID, ctypes.c_uint),
@@ -91,6 +107,53 @@ def open_to_copy(path: Path | str, mode: str = "r", **options: Any) -> tables.Fi
         Further ones of `tables.open_file`.
     """
     return tables.open_file(str(path), mode, chunk_cache_size=0, **options)
+
+
+@contextmanager
+def open_to_write(path: Path, mode: str = "w", **options: Any) -> Iterator[tables.File]:
+    """
+    Open a file that is complete when it is left, or an error says that it is not.
+
+    With PyTables' usual settings a chunk that the disk refuses at the end is lost without a word: it is
+    written when its table is closed, and nobody looks at what that returns. Here nothing is kept for later
+    but what `flush_all` writes.
+
+    Parameters
+    ----------
+    path : Path
+        Of the file.
+    mode : str
+        As for `tables.open_file`.
+    **options
+        Further ones of `tables.open_file`.
+
+    Raises
+    ------
+    OutputError
+        If not all of it could be written.
+    """
+    with tables.open_file(str(path), mode, chunk_cache_size=0, **options) as h5file:
+        yield h5file
+        flush_all(h5file)
+
+
+def flush_all(h5file: tables.File) -> None:
+    """
+    Write everything that is still in memory of a file that was opened without a cache of chunks.
+
+    Raises
+    ------
+    OutputError
+        If the disk does not take it.
+    """
+    try:
+        h5file.flush()
+        _call("H5Fflush", h5file.root._v_objectid, _GLOBAL)
+    except tables.HDF5ExtError as error:
+        raise OutputError(
+            f"{h5file.filename}: cannot be written: not all of it has reached the disk; check the disk and "
+            "run the same command again"
+        ) from error
 
 
 def _copy(source: tables.File, path: str, parent: int, name: str, properties: int) -> None:

@@ -22,6 +22,7 @@ from ..errors import InputError
 from ..thrown import ThrownShowers
 from .dl1 import INFO_NODE, check_dl1
 from .dl1_tables import FILTERS, SUBARRAY_TRIGGER
+from .hdf5_objects import flush_all
 from .json_node import write_json_node
 from .merge_info import MergedInfo
 from .thrown import SIMULATION_RUN, thrown_of
@@ -115,7 +116,10 @@ class _Merger:
 
     def __exit__(self, *_: object) -> None:
         if self._output is not None:
-            self._output.close()
+            try:
+                flush_all(self._output)
+            finally:
+                self._output.close()
 
     def add(self, path: Path, info: Mapping[str, Any]) -> None:
         """Append a complete file."""
@@ -133,7 +137,7 @@ class _Merger:
     def _begin(self, path: Path) -> tables.File:
         """Copy the first file: tables cost more to make than to copy; then take out what is not wanted."""
         shutil.copyfile(path, self._path)
-        output = tables.open_file(str(self._path), "a", filters=FILTERS)
+        output = tables.open_file(str(self._path), "a", filters=FILTERS, chunk_cache_size=0)
         _renew_headers(output, skip_images=self._skip_images)
         output.remove_node(INFO_NODE)
         if self._skip_images:

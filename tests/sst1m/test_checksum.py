@@ -54,6 +54,13 @@ def test_without_a_checksum_there_is_nothing_to_compare(product):
     check_unchanged(product)
 
 
+def test_a_product_without_provenance_does_not_inherit_that_of_another(product):
+    with committed(product) as part:
+        part.write_bytes(b"made anew")
+    check_unchanged(product)
+    assert not product.with_suffix(".json").exists()
+
+
 def test_hdf5_never_meets_a_damaged_product(tmp_path):
     path = tmp_path / "run_dl1.h5"
     with committed(path, side_files={path.with_suffix(".json"): lambda: b"{}"}) as part:

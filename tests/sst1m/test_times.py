@@ -7,6 +7,8 @@ import astropy.units as u
 import numpy as np
 import pytest
 from astropy.time import Time
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from sst1m.times import (
     GADF_TIME_HEADER,
@@ -18,6 +20,7 @@ from sst1m.times import (
     ns_to_time,
     ns_to_utc_text,
     ns_to_utc_unix,
+    tai_to_camera_clock,
     time_to_ns,
     utc_text_to_ns,
 )
@@ -118,3 +121,37 @@ def test_seconds_of_photon_lists_are_those_of_their_header():
     assert np.abs(gadf_seconds_to_ns(seconds) - times).max() < 40
     whole = np.array([-2.5, 0.0, 1.25])
     assert np.array_equal(ns_to_gadf_seconds(gadf_seconds_to_ns(whole)), whole)
+
+
+#: Around leap seconds (and the second itself), midnights, White Rabbit's first day, and anywhere.
+MOMENTS = st.sampled_from(["2015-07-01", "2017-01-01", "2024-03-05", "2023-09-25", "2000-01-01"]).flatmap(
+    lambda day: st.integers(-3 * NS, 3 * NS).map(lambda rest: utc_text_to_ns(f"{day}T00:00:00") + rest)
+) | st.integers(946_684_800 * NS, 2_000_000_000 * NS)
+
+
+@settings(max_examples=200, deadline=None)
+@given(time_ns=MOMENTS)
+def test_no_way_through_another_scale_loses_a_nanosecond(time_ns):
+    assert time_to_ns(ns_to_time(time_ns)) == time_ns
+    assert time_to_ns(ns_to_time(time_ns).utc) == time_ns
+    assert time_to_ns(ns_to_time(time_ns).tt) == time_ns
+    assert utc_text_to_ns(ns_to_utc_text(time_ns, precision=9)) == time_ns
+
+
+@settings(max_examples=200, deadline=None)
+@given(time_ns=MOMENTS, step=st.integers(0, 10 * NS))
+def test_time_never_runs_backwards_and_photon_lists_keep_the_microsecond(time_ns, step):
+    both = np.array([time_ns, time_ns + step])
+    seconds = ns_to_gadf_seconds(both)
+    assert seconds[1] >= seconds[0]
+    assert abs(int(gadf_seconds_to_ns(seconds)[0]) - time_ns) <= 500
+    assert abs((seconds[1] - seconds[0]) - step / NS) < 1e-6
+
+
+@settings(max_examples=200, deadline=None)
+@given(time_ns=MOMENTS)
+def test_the_clock_of_the_camera_is_read_as_it_was_set(time_ns):
+    # within the second that the clock of 2023-09-25 jumps by, and in leap seconds, UTC is not unique
+    clock = tai_to_camera_clock(np.array([time_ns]))
+    back = int(camera_clock_to_tai(clock)[0])
+    assert back == time_ns or abs(time_ns - WHITE_RABBIT_START_NS) < 60 * NS or abs(back - time_ns) == NS

@@ -5,6 +5,8 @@ import numpy as np
 import pytest
 from astropy.coordinates import AltAz, SkyCoord
 from ctapipe.coordinates import CameraFrame
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from sst1m.instrument import telescope_location
 from sst1m.pointing import offline_earth_orientation
@@ -91,3 +93,37 @@ def test_no_events_no_positions():
     nothing = np.empty(0)
     ra, dec = horizontal_to_icrs(nothing, nothing, 21, np.empty(0, dtype=np.int64))
     assert len(ra) == len(dec) == 0
+
+
+ALTITUDES = st.floats(-89.9, 90.0) | st.sampled_from([90.0, 89.9999999, 0.0])
+AZIMUTHS = st.floats(0.0, 359.999999) | st.sampled_from([0.0, 180.0, 359.99999999])
+
+
+@settings(max_examples=200, deadline=None)
+@given(alt=ALTITUDES, az=AZIMUTHS)
+def test_angles_come_back_from_vectors_everywhere(alt, az):
+    direction = direction_vector(np.deg2rad([alt]), np.deg2rad([az]))
+    found = horizontal(direction)
+    assert 0 <= found[1][0] < 2 * np.pi
+    assert separation(direction_vector(*found), direction)[0] < 1e-12
+    # far from the zenith the angles themselves come back, on the circle
+    if abs(alt) < 89:
+        assert abs(np.rad2deg(found[0][0]) - alt) < 1e-9
+        assert abs((np.rad2deg(found[1][0]) - az + 180) % 360 - 180) < 1e-9
+
+
+@settings(max_examples=100, deadline=None)
+@given(alt=st.floats(20.0, 90.0), az=AZIMUTHS, turn=st.floats(0.0, 360.0), distance=st.floats(0.0, 4.0))
+def test_separations_do_not_depend_on_where_they_are(alt, az, turn, distance):
+    """Also across the north and over the zenith, where differences of angles are of no use."""
+    axis, elsewhere = (np.deg2rad(alt), np.deg2rad(az)), (0.5, 3.0)
+    radius = FOCAL_LENGTH * np.deg2rad(distance)
+    x, y = radius * np.cos(np.deg2rad([turn])), radius * np.sin(np.deg2rad([turn]))
+    seen = camera_to_direction(x, y, FOCAL_LENGTH, *axis)
+    found, expected = (
+        separation(camera_to_direction(x, y, FOCAL_LENGTH, *at), direction_vector([at[0]], [at[1]]))
+        for at in (axis, elsewhere)
+    )
+    assert abs(found[0] - expected[0]) < 1e-12
+    assert abs(np.rad2deg(found[0]) - distance) < 0.01
+    np.testing.assert_allclose(direction_to_camera(seen, FOCAL_LENGTH, *axis), (x, y), atol=1e-11)
