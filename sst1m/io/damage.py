@@ -15,7 +15,7 @@ __all__ = ["explained_damage"]
 #: only where the reader has made them errors.
 _DAMAGE = (
     *(OSError, tables.HDF5ExtError, tables.NodeError, ValueError, KeyError),
-    *(TypeError, AttributeError, IndexError, ArithmeticError, MemoryError, Warning),
+    *(TypeError, AttributeError, IndexError, ArithmeticError, MemoryError, SystemError, Warning),
 )
 
 

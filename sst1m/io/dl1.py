@@ -34,7 +34,7 @@ from .dl1_tables import (
     parameters_table,
     write_subarray,
 )
-from .hdf5_objects import flush_all
+from .hdf5_objects import count_rows, flush_all
 from .json_node import read_json_node, write_json_node
 
 __all__ = ["SST1M_DATA_MODEL_VERSION", "Dl1Block", "Dl1Writer", "check_dl1", "extras_table"]
@@ -347,5 +347,5 @@ def _check_lengths(h5file: tables.File, info: Mapping[str, Any]) -> None:
     for tel_id, n_images in info["n_images"].items():
         expected[images_table(int(tel_id))] = n_images
     for path, n_rows in expected.items():
-        if (found := h5file.get_node(path).nrows) != n_rows:
+        if (found := count_rows(h5file, path)) != n_rows:
             raise ValueError(f"table {path} has {found} rows instead of {n_rows}")

@@ -35,7 +35,7 @@ __all__ = [
 #: Larger tables are read where they are: to open them costs nothing beside their rows.
 _SMALL = 100_000
 _DEFAULT = 0  # H5P_DEFAULT
-_GLOBAL = 1  # H5F_SCOPE_GLOBAL
+_ALL, _GLOBAL, _CHUNKED = 0, 1, 2  # H5S_ALL, H5F_SCOPE_GLOBAL, H5D_CHUNKED
 _WITHOUT_ATTRIBUTES = 0x0010  # H5O_COPY_WITHOUT_ATTR_FLAG
 _ID, _NAME, _STATUS = ctypes.c_int64, ctypes.c_char_p, ctypes.c_int
 #: Functions of HDF5 1.14: what they return and take.
@@ -46,6 +46,11 @@ _FUNCTIONS: dict[str, tuple[type, ...]] = {
     "H5Pset_copy_object": (_STATUS, _ID, ctypes.c_uint),
     "H5Dopen2": (_ID, _ID, _NAME, _ID),
     "H5Dget_space": (_ID, _ID),
+    "H5Dget_create_plist": (_ID, _ID),
+    "H5Dget_num_chunks": (_STATUS, _ID, _ID, ctypes.POINTER(ctypes.c_uint64)),
+    "H5Pget_layout": (_STATUS, _ID),
+    "H5Pget_chunk": (_STATUS, _ID, ctypes.c_int, ctypes.POINTER(ctypes.c_uint64)),
+    "H5Pclose": (_STATUS, _ID),
     "H5Dclose": (_STATUS, _ID),
     "H5Sget_simple_extent_npoints": (ctypes.c_int64, _ID),
     "H5Sclose": (_STATUS, _ID),
@@ -230,16 +235,36 @@ def count_rows(h5file: tables.File, path: str) -> int:
     ------
     tables.NoSuchNodeError
         If there is no such table.
+    ValueError
+        If parts of it are nowhere in the file: HDF5 would read them as zeros.
     """
     if not is_in(h5file, path):
         raise tables.NoSuchNodeError(f"there is no {path}")
     dataset = _call("H5Dopen2", h5file.root._v_objectid, path.encode(), _DEFAULT)
     space = _call("H5Dget_space", dataset)
     try:
-        return _call("H5Sget_simple_extent_npoints", space)
+        n_rows = _call("H5Sget_simple_extent_npoints", space)
+        if (lost := _lost_chunks(dataset, n_rows)) > 0:
+            raise ValueError(f"{lost} pieces of {path} are missing")
+        return n_rows
     finally:
         _call("H5Sclose", space)
         _call("H5Dclose", dataset)
+
+
+def _lost_chunks(dataset: int, n_rows: int) -> int:
+    """Return how many chunks of a one-dimensional dataset are not in the file; none if it has no chunks."""
+    properties = _call("H5Dget_create_plist", dataset)
+    try:
+        if _call("H5Pget_layout", properties) != _CHUNKED:
+            return 0
+        length, number = ctypes.c_uint64(), ctypes.c_uint64()
+        if _call("H5Pget_chunk", properties, 1, ctypes.byref(length)) != 1:
+            return 0
+        _call("H5Dget_num_chunks", dataset, _ALL, ctypes.byref(number))
+        return -(-n_rows // max(length.value, 1)) - number.value
+    finally:
+        _call("H5Pclose", properties)
 
 
 def read_rows(h5file: tables.File, path: str) -> NDArray[Any]:

@@ -62,6 +62,26 @@ def test_rows_are_those_that_pytables_reads(source):
             read_rows(h5file, "/dl1/event/chair")
 
 
+def test_a_lost_piece_is_no_row_of_zeros(tmp_path):
+    """The index of a table may lose a piece; HDF5 then reads what was never written."""
+    path = tmp_path / "lost.h5"
+    rows = some_rows(5000)
+    with tables.open_file(str(path), "w") as h5file:
+        h5file.create_table("/", "table", obj=rows, chunkshape=1000)
+    content = path.read_bytes()
+    starts = [at for at in range(len(content)) if content.startswith(b"TREE", at)]
+    index = next(at for at in starts if content[at + 4] == 1)
+    assert content[index + 6] == 5  # of its entries
+    path.write_bytes(content[: index + 6] + b"\x04" + content[index + 7 :])
+    with tables.open_file(str(path)) as h5file:
+        assert (h5file.root.table[-1000:]["energy"] == 0).all()
+    with open_to_copy(path) as h5file:
+        with pytest.raises(ValueError, match="1 pieces of /table are missing"):
+            count_rows(h5file, "/table")
+        with pytest.raises(ValueError, match="1 pieces of /table are missing"):
+            read_rows(h5file, "/table")
+
+
 def test_files_with_a_cache_of_chunks_are_refused(source, tmp_path):
     with tables.open_file(str(source)) as h5file, tables.open_file(str(tmp_path / "x.h5"), "w") as target:
         with pytest.raises(ValueError, match="open_to_copy"):
