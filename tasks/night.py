@@ -203,9 +203,10 @@ class RunNight(NightTask):
         if manifest is None:
             return []
         runs: list[luigi.Task] = [CalibrateRun.of(self.date, row) for row in manifest.rows if row.product]
+        targets = self._chosen(manifest)
         if self.until == "dl1":
             return runs
-        return runs + list(science_tasks(self.date, manifest, self.until, self._chosen(manifest)))
+        return runs + list(science_tasks(self.date, manifest, self.until, targets))
 
     def _chosen(self, manifest: Manifest) -> list[str]:
         """Return the targets to go on with; a name that is none of the night's is an error."""
