@@ -1,7 +1,5 @@
 """Traffic lights: quantities of a run or a night against limits from ``config/quality.toml``."""
 
-import hashlib
-import json
 import math
 import tomllib
 from collections.abc import Iterable, Mapping
@@ -108,10 +106,6 @@ class QualityLimits(Section):
 
     run: RunLimits = RunLimits()
     night: NightLimits = NightLimits()
-
-    def digest(self) -> str:
-        """Return what identifies them, whatever the order in the file."""
-        return hashlib.sha256(json.dumps(self.model_dump(), sort_keys=True).encode()).hexdigest()
 
 
 @dataclass(frozen=True)

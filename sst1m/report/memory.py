@@ -38,8 +38,7 @@ class Memory:
         except (OSError, ValueError):
             content = {}
         known = isinstance(content, dict) and content.get("schema") == schema
-        self.content: Facts = content if known else {}
-        parts = self.content.get("parts")
+        parts = content.get("parts") if known else None
         self._known: Facts = parts if isinstance(parts, dict) else {}
         self.kept: Facts = {}
 
