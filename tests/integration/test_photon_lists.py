@@ -5,10 +5,12 @@ import importlib.util
 import json
 import multiprocessing
 import os
+import re
 import shutil
 import signal
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -440,8 +442,8 @@ def test_a_second_call_has_nothing_to_do(finished, warm):
     assert changed <= {"night.log"}
 
 
-def kill_at(counter, last: int) -> None:
-    """Count what the main process does on the disk, and kill it just before operation number `last`."""
+def kill_at(counter, last: int, number: signal.Signals) -> None:
+    """Count what the main process does on the disk, and end it just before operation number `last`."""
     main = os.getpid()
 
     def counted(original):
@@ -449,7 +451,7 @@ def kill_at(counter, last: int) -> None:
             if os.getpid() == main:
                 counter.value += 1
                 if counter.value == last:
-                    os.kill(main, signal.SIGKILL)
+                    os.kill(main, number)
             return original(*args, **kwargs)
 
         return operation
@@ -470,19 +472,33 @@ def look(night) -> None:
 
 
 @pytest.mark.slow
-def test_killed_again_and_again_the_photon_lists_are_the_same(new_night, finished, warm):
-    night = new_night()
-    rng = np.random.default_rng(20240304)
-    n_killed, status = 0, -signal.SIGKILL
-    while status == -signal.SIGKILL and n_killed < 80:
+@pytest.mark.torture
+def test_killed_again_and_again_the_photon_lists_are_the_same(
+    new_night, finished, warm, dose, record_property
+):
+    rng, killed = np.random.default_rng(20240304), Counter()
+    while killed.total() < dose(20, 160):
+        finish_under_kills(new_night(), finished, warm, rng, killed)
+    for number, count in sorted(killed.items()):
+        record_property(f"ended by {number.name}", count)
+
+
+def finish_under_kills(night, finished, warm, rng, killed) -> None:
+    """Process a night although it is ended again and again, and compare what comes of it."""
+    status, n_killed = None, 0
+    while status != 0 and n_killed < 80:
         counter = multiprocessing.get_context("fork").Value("i", 0)
         last = int(rng.integers(STRIDE // 2, 2 * STRIDE))
-        command = warm(night, before=lambda c=counter, n=last: kill_at(c, n))
+        number = signal.Signals(
+            int(rng.choice([signal.SIGKILL, signal.SIGKILL, signal.SIGTERM, signal.SIGINT]))
+        )
+        command = warm(night, before=lambda c=counter, n=last, s=number: kill_at(c, n, s))
         status = command.wait()
-        n_killed += status == -signal.SIGKILL
+        if status != 0:
+            killed[number] += 1
+            n_killed += 1
         look(night)
     assert status == 0, command.text()
-    assert n_killed >= 20, f"only {n_killed} kills; make STRIDE smaller"
     assert not [path for path in night.ana.rglob("*") if ".part" in path.name]
     for setup in SETUPS:
         for level in ("dl3", "dl3_eff"):
@@ -491,6 +507,26 @@ def test_killed_again_and_again_the_photon_lists_are_the_same(new_night, finishe
             for one, other in zip(ours, theirs, strict=True):
                 assert events_of(one).tobytes() == events_of(other).tobytes()
                 assert fits.getdata(one, "GTI").tobytes() == fits.getdata(other, "GTI").tobytes()
+
+
+@pytest.mark.slow
+@pytest.mark.torture
+def test_products_appear_by_renaming_only(new_night, dose, tmp_path):
+    """Watched by the kernel: no file is ever written under the name by which others know it."""
+    strace = shutil.which("strace")
+    if strace is None:
+        pytest.skip("no strace here: apt-get install strace")
+    night, trace = new_night(), tmp_path / "trace"
+    options = dose(("--until", "dl1"), ())
+    prefix = (strace, "-f", "-qq", "-s", "400", "-e", "trace=open,openat,creat", "-o", str(trace))
+    done = night.run(*options, prefix=prefix)
+    assert done.returncode == 0, done.stderr
+    opened = re.findall(r'"([^"]+)", [A-Z_|]*(?:O_WRONLY|O_RDWR)[A-Z_|]*(?:, \d+)?\) = \d', trace.read_text())
+    written = [Path(name) for name in opened if name.startswith(f"{night.ana}/")]
+    assert any(path.name.endswith("_dl1.h5") is False and ".part" in path.name for path in written)
+    other = {path for path in written if ".part" not in path.name}
+    allowed = {path for path in other if path.parent.name in (".locks", ".work") or path.suffix == ".lock"}
+    assert {path.name for path in other - allowed} <= {"night.log"}
 
 
 def test_a_target_that_is_in_no_catalogue_does_not_hold_up_the_night(new_night, finished, warm, tmp_path):

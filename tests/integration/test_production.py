@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -179,8 +180,8 @@ def undisturbed(make_production) -> MadeProduction:
     return production
 
 
-def killed_after(number: int) -> Callable[[], None]:
-    """Return what kills the process at its operation of that number on the disk."""
+def killed_after(number: int, by: signal.Signals = signal.SIGKILL) -> Callable[[], None]:
+    """Return what ends the process at its operation of that number on the disk."""
 
     def hook() -> None:
         counter = [0]
@@ -189,7 +190,7 @@ def killed_after(number: int) -> Callable[[], None]:
             def operation(*args, **kwargs):
                 counter[0] += 1
                 if counter[0] == number:
-                    os.kill(os.getpid(), signal.SIGKILL)
+                    os.kill(os.getpid(), by)
                 return original(*args, **kwargs)
 
             return operation
@@ -254,17 +255,28 @@ def test_asked_again_it_does_nothing_and_quickly(undisturbed):
 
 
 @pytest.mark.slow
-def test_killed_again_and_again_the_same_command_finishes_it(undisturbed, make_production):
-    production = make_production()
-    n_kills, status = 0, -signal.SIGKILL
-    while status == -signal.SIGKILL:
+@pytest.mark.torture
+def test_killed_again_and_again_the_same_command_finishes_it(
+    undisturbed, make_production, dose, record_property
+):
+    rng, killed = np.random.default_rng(11), Counter()
+    while killed.total() < dose(5, 100):
+        _finish_under_kills(make_production(), undisturbed, rng, killed)
+    for number, count in sorted(killed.items()):
+        record_property(f"ended by {number.name}", count)
+
+
+def _finish_under_kills(production, undisturbed, rng, killed) -> None:
+    status, n_killed = None, 0
+    while status != 0:
         # no two runs end at the same place, whatever was done before
-        status, output = production.run(before=killed_after(STRIDE + 7 * (n_kills % 3)))
-        n_kills += status == -signal.SIGKILL
+        number = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)[n_killed % 3]
+        status, output = production.run(before=killed_after(STRIDE + int(rng.integers(20)), number))
+        if status != 0:
+            killed[number] += 1
+            n_killed += 1
         assert_valid(production)
-        assert n_kills < 40
-    assert status == 0, output
-    assert n_kills >= 5
+        assert n_killed < 40, output
     assert not [path for path in production.base.rglob("*") if ".part" in path.name]
     ours, theirs = production.products(), undisturbed.products()
     assert ours.keys() == theirs.keys()
