@@ -12,6 +12,7 @@ import errno
 import fcntl
 import json
 import os
+import re
 import shutil
 import uuid
 from collections.abc import Callable, Iterator, Mapping
@@ -86,11 +87,17 @@ def _write_problem(error: BaseException, path: Path) -> str | None:
         number = errno.EACCES if isinstance(error, PermissionError) else error.errno
         if number in _WAY_OUT:
             return _WAY_OUT[number]
-    # PyTables reports a failed write without its cause. Whether the disk refuses data is found by asking
-    # the disk.
     if isinstance(error, RuntimeError | OSError) and "HDF5" in f"{type(error).__name__} {error}":
-        return disk_problem(path)
+        return _hdf5_problem(str(error), path) or disk_problem(path)
     return None
+
+
+def _hdf5_problem(text: str, path: Path) -> str | None:
+    """Return what the system has said to HDF5 about this file, where PyTables passes it on at all."""
+    if path.name not in text and f".{path.stem}." not in text:
+        return None
+    found = re.search(r"errno = (\d+), error message = '([^']*)'", text)
+    return found and _WAY_OUT.get(int(found[1]), f"{found[2]}: check the disk and run the same command again")
 
 
 def disk_problem(path: Path) -> str | None:

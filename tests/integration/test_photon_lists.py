@@ -38,6 +38,7 @@ SETUPS = ("cs1", "cs2", "stereo")
 #: Disk operations of the main process between two kills.
 STRIDE = 30
 OPERATIONS = ("replace", "fsync", "unlink")
+SIGNALS = (signal.SIGKILL, signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 
 PRODUCTION = """\
 seed = 3
@@ -489,9 +490,7 @@ def finish_under_kills(night, finished, warm, rng, killed) -> None:
     while status != 0 and n_killed < 80:
         counter = multiprocessing.get_context("fork").Value("i", 0)
         last = int(rng.integers(STRIDE // 2, 2 * STRIDE))
-        number = signal.Signals(
-            int(rng.choice([signal.SIGKILL, signal.SIGKILL, signal.SIGTERM, signal.SIGINT]))
-        )
+        number = signal.Signals(int(rng.choice(SIGNALS)))
         command = warm(night, before=lambda c=counter, n=last, s=number: kill_at(c, n, s))
         status = command.wait()
         if status != 0:

@@ -6,6 +6,7 @@ import subprocess
 import threading
 
 import pytest
+import tables
 
 from sst1m.checkpoint import committed, explained_write_errors, held_lock, sweep_parts, write_atomically
 from sst1m.errors import OutputError
@@ -166,3 +167,17 @@ def test_text_replaced_atomically_is_old_or_new_for_every_reader(tmp_path):
     stop.set()
     reader.join()
     assert seen <= {letter * 10_000 for letter in (b"a", b"b", b"c")}
+
+
+def test_what_the_system_said_to_hdf5_is_said_on(tmp_path):
+    """A disk that refuses once and is well again afterwards is still the disk's fault, and not the file's."""
+    path = tmp_path / "run_dl1.h5"
+    trace = (
+        'HDF5 error back trace\n  File "H5FDsec2.c", line 818, in H5FD__sec2_write\n    file write failed: '
+        f"filename = '{tmp_path}/.run_dl1.17-ab.part.h5', file descriptor = 16, errno = 5, error message = "
+        "'Input/output error', buf = 0x55"
+    )
+    with pytest.raises(OutputError, match="input/output error: check the disk"), explained_write_errors(path):
+        raise tables.HDF5ExtError(trace)
+    with pytest.raises(tables.HDF5ExtError), explained_write_errors(tmp_path / "other.h5"):
+        raise tables.HDF5ExtError(trace)

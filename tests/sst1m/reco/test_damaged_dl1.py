@@ -15,9 +15,13 @@ from sst1m.reco.reconstruct import reconstruct_file
 SETUP = "tel_001"
 
 
-def damaged(content, rng):
-    """Return the content with some bits flipped, a sector lost, or its end cut off."""
-    changed, way = bytearray(content), rng.choice(["bit", "bits", "head", "lost", "cut"])
+def damaged(content, rng, known):
+    """
+    Return the content with some bits flipped, a sector lost, or its end cut off.
+
+    HDF5 itself does not see every lost sector: where all bytes of a chunk are zero, so is its checksum.
+    """
+    changed, way = bytearray(content), rng.choice(["bit", "bits", "head", "cut", *["lost"] * known])
     if way == "cut":
         return way, bytes(changed[: int(rng.integers(len(changed)))])
     place = int(rng.integers(len(changed)))
@@ -65,7 +69,7 @@ def test_damaged_dl1_gives_the_same_numbers_or_none(
     if known:
         (tmp_path / good.name).with_suffix(".json").write_bytes(with_checksum(b"{}", good))
     for number in range(dose(25, 1000)):
-        way, bytes_ = damaged(content, np.random.default_rng([11, number]))
+        way, bytes_ = damaged(content, np.random.default_rng([11, number]), known)
         path, output = tmp_path / good.name, tmp_path / "out_dl2.h5"
         path.write_bytes(bytes_)
         output.unlink(missing_ok=True)
