@@ -30,13 +30,15 @@ night: env  ## Make the models of the demo, process its night to photon lists, a
 	@$(BIN)/sst1m demo --output-dir $(DEMO)
 	@LUIGI_CONFIG_PATH=$(DEMO)/luigi.cfg $(BIN)/luigi --module tasks MakeProduction --production demo --workers $(CORES)
 	@LUIGI_CONFIG_PATH=$(DEMO)/luigi.cfg $(BIN)/luigi --module tasks RunNight --date $(DEMO_DATE) --workers $(CORES)
+	@LUIGI_CONFIG_PATH=$(DEMO)/luigi.cfg $(BIN)/luigi --module tasks Calendar
 	@for setup in cs1 cs2 stereo; do \
 	  store=$(DEMO)/night/20240304/Crab/$$setup/dl3; look=$(DEMO)/quicklook/$$setup; \
 	  if [ ! $$look/said.txt -nt $$store/obs-index.fits.gz ]; then mkdir -p $$look && \
 	    $(BIN)/sst1m quicklook --index-dir $$store --source Crab --crab-units --output-dir $$look \
 	      > $$look/said.part && mv $$look/said.part $$look/said.txt || exit; fi; \
 	  echo "$$setup: $$(head -n 1 $$look/said.txt)"; done
-	@echo "Products in $(DEMO)/night/20240304, pictures in $(DEMO)/quicklook, production in $(DEMO)/mc/demo/report/index.html"
+	@echo "Pages: night $(DEMO)/night/20240304/report/index.html, all nights $(DEMO)/night/calendar/index.html,"
+	@echo "production $(DEMO)/mc/demo/report/index.html; pictures of the source in $(DEMO)/quicklook"
 
 test: env  ## Run the tests, on two cores
 	$(BIN)/python -m pytest -n 2 --dist loadfile
