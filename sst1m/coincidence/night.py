@@ -36,8 +36,6 @@ def match_night(
     tel1_files: Sequence[Path],
     tel2_files: Sequence[Path],
     config: DataConfig,
-    *,
-    correct_light_travel: bool | None = None,
 ) -> Coincidences:
     """
     Find the showers that both telescopes recorded.
@@ -47,10 +45,8 @@ def match_night(
     tel1_files, tel2_files : sequence of Path
         DL1 files of telescopes 21 and 22 of one night, in any order.
     config : DataConfig
-        Its section ``stereo`` chooses the method.
-    correct_light_travel : bool, optional
-        Whether the time that light takes from one telescope to the other, for the direction in which they
-        point, is taken off before times are compared; by default for all methods but ``SlidingWindow``.
+        Its section ``stereo`` chooses the method, and whether the time that light takes from one telescope to
+        the other, for the direction in which they point, is taken off before times are compared.
 
     Raises
     ------
@@ -59,6 +55,7 @@ def match_night(
     """
     first, second = read_telescope(tel1_files, TEL_IDS[0]), read_telescope(tel2_files, TEL_IDS[1])
     method = config.stereo.event_matching_method
+    correct_light_travel = config.stereo.correct_light_travel
     if correct_light_travel is None:
         correct_light_travel = method != "SlidingWindow"
     delay = np.zeros(len(first), dtype=np.int64)

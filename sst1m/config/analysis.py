@@ -81,6 +81,11 @@ class Stereo(Section):
     SlidingWindow: SlidingWindow
     WhiteRabbitClosest: WhiteRabbitClosest
     SWATEventIDs: SwatEventIds = SwatEventIds()
+    correct_light_travel: bool | None = Field(
+        default=None,
+        description="take off the time that light needs from one telescope to the other for the direction of "
+        "the pointing; null: for all methods but SlidingWindow, whose clocks run by themselves",
+    )
 
 
 def _sorted_pixels(pixels: tuple[int, ...]) -> tuple[int, ...]:

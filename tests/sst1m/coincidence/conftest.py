@@ -88,8 +88,13 @@ def night(tmp_path_factory, make_config) -> SimulatedNight:
 
 @pytest.fixture(scope="session")
 def method_config(make_config) -> Callable[..., DataConfig]:
-    """Return a function: the data configuration with another method of matching."""
-    return lambda method: make_config({"stereo.event_matching_method": method})
+    """Return a function: the data configuration with another method of matching, and other keys of stereo."""
+
+    def make(method: str, **keys: object) -> DataConfig:
+        changes = {"event_matching_method": method} | keys
+        return make_config({f"stereo.{name}": value for name, value in changes.items()})
+
+    return make
 
 
 def _parameters(image: np.ndarray, event_id: np.ndarray) -> dict[str, np.ndarray]:

@@ -104,7 +104,8 @@ def test_each_reason_is_told_apart(make_dl1, method_config, tmp_path):
     second = make_dl1(
         tmp_path, 22, 1, other, live=LiveTime(((times[1], times[early][-1]),), 0.9, 0.01, "gaps")
     )
-    found = match_night([first], [second], method_config("WhiteRabbitClosest"), correct_light_travel=False)
+    config = method_config("WhiteRabbitClosest", correct_light_travel=False)
+    found = match_night([first], [second], config)
     reason = dict(
         zip(found.unmatched[21]["event_id"].tolist(), found.unmatched[21]["reason"].tolist(), strict=True)
     )

@@ -43,7 +43,9 @@ def test_light_travel_explains_the_time_differences(night, method_config):
     delay = light_delay_ns(np.array([193.3]), np.array([61.6]))[0]
     assert np.median(found.pairs["time_difference_ns"]) == pytest.approx(delay, abs=20)
     assert abs(found.offset_ns) < 20
-    without = match_night(night.files[21], night.files[22], config, correct_light_travel=False)
+    without = method_config("WhiteRabbitClosest", correct_light_travel=False)
+    without = match_night(night.files[21], night.files[22], without)
+    assert not without.info["light_travel_corrected"]
     assert keys(without) == keys(found)
     assert without.offset_ns == pytest.approx(delay, abs=20)
 
