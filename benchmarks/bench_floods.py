@@ -210,7 +210,7 @@ def night_command() -> list[str]:
 Row = dict[str, float]
 
 
-def many_runs(n_runs: int, directory: Path, templates: Path, traced: bool) -> Row:
+def many_runs(n_runs: int, directory: Path, templates: Path, traced: Callable[[int], bool]) -> Row:
     """Process a night of two telescopes with so many runs each, and ask for it again."""
     site = Site(directory / f"night_{n_runs}", templates).prepare()
     site.fill(n_runs)
@@ -228,7 +228,7 @@ def many_runs(n_runs: int, directory: Path, templates: Path, traced: bool) -> Ro
         "again, CPU [s]": again.cpu_s,
         "again [MB]": again.main_mb,
     }
-    if traced:
+    if traced(n_runs):
         row["again, file calls"] = count_calls(night_command(), site)
         shutil.rmtree(site.base / "ana")
         row["file calls"] = count_calls(night_command(), site)
@@ -256,7 +256,7 @@ def long_file(n_events: int, directory: Path, templates: Path) -> Row:
     }
 
 
-def large_production(n_files: int, directory: Path, templates: Path, traced: bool) -> Row:
+def large_production(n_files: int, directory: Path, templates: Path, traced: Callable[[int], bool]) -> Row:
     """Walk the graph of a production of so many files, and ask of each whether it is there."""
     site = Site(directory / f"production_{n_files}", templates).prepare()
     file = site.base / "flood.toml"
@@ -268,7 +268,7 @@ def large_production(n_files: int, directory: Path, templates: Path, traced: boo
     command = [sys.executable, __file__, "--walk", str(file)]
     used = measure(command, site)
     row = {"files": 32.0 * (n_files // 32), "CPU [s]": used.cpu_s, "main process [MB]": used.main_mb}
-    if traced:
+    if traced(n_files):
         row["file calls"] = count_calls(command, site)
     shutil.rmtree(site.base)
     return row
@@ -354,17 +354,22 @@ def measure_all(directory: Path, options: argparse.Namespace) -> None:
     write_calibration(templates / "calibration")
 
     def each(title: str, sizes: Sequence[int], flood: Callable[..., Row], *more: object) -> list[Row]:
-        rows = [flood(size, directory, templates, *more) for size in sizes]
+        rows = []
+        for size in sizes:
+            rows.append(flood(size, directory, templates, *more))
+            sys.stderr.write(f"{title}: {rows[-1]}\n")
         if rows:
             show(title, rows)
         return rows
 
-    traced = shutil.which("strace") is not None
+    def traced(size: int) -> bool:
+        return size <= options.traced and shutil.which("strace") is not None
+
     measure(night_command()[:3] + ["RunNight", "--help"], Site(directory / "warm", templates).prepare())
-    files = each("productions, planned", options.files, large_production, traced)
+    files = each("productions, planned", options.files, large_production, lambda _: traced(0))
     events = each("one run of many events", options.events, long_file)
     runs = each("nights of two telescopes, 30 events in each run", options.runs, many_runs, traced)
-    if options.figure and traced and files and events and runs:
+    if options.figure and traced(0) and files and events and runs:
         columns = ["CPU [s]", "main process [MB]", "file calls"]
         draw(
             options.figure,
@@ -382,6 +387,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--runs", type=int, nargs="*", default=[75, 150, 300, 600])
+    parser.add_argument("--traced", type=int, default=600, help="count calls of nights up to so many runs")
     parser.add_argument("--events", type=int, nargs="*", default=[1000, 4000, 16000])
     parser.add_argument("--files", type=int, nargs="*", default=[25_000, 50_000, 100_000])
     parser.add_argument("--figure", type=Path, help="draw the curves here")

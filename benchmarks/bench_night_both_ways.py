@@ -1,9 +1,10 @@
 """
 The demo night, both ways in one run: by `RunNight`, and by a script of ctapipe's own tools.
 
-Run with ``python benchmarks/bench_night_both_ways.py [demo]`` after ``make night``. Both read the same raw
-runs, clean with the same tail cuts, and end with energy, direction and gammaness of each telescope's images
-by forests of the same size. Ours does it with one command; the script with ``ctapipe-process`` and
+Run with ``python benchmarks/bench_night_both_ways.py [demo] [--run-seconds 60]`` after ``make night``; with
+that option a night of longer runs is simulated first, since those of the demo last 6 s. Both read the same
+raw runs, clean with the same tail cuts, and end with energy, direction and gammaness of each telescope's
+images by forests of the same size. Ours does it with one command; the script with ``ctapipe-process`` and
 ``ctapipe-apply-models`` for each run. CPU seconds of all processes. Before, and not counted, ctapipe's
 trainers make its forests from the demo's showers. Everything is written to a temporary directory.
 """
@@ -44,9 +45,10 @@ QUALITY = [
 
 @dataclass(frozen=True)
 class Place:
-    """Where the demo lies, and where everything is written."""
+    """Where the demo and the demo of the night lie, and where everything is written."""
 
     demo: Path
+    night_of: Path
     work: Path
 
     @property
@@ -70,7 +72,13 @@ class Place:
     def settings(self, name: str, *, stereo: bool) -> None:
         """Write settings of luigi."""
         text = (self.demo / "luigi.cfg").read_text()
-        new = {"ana_dir": self.work / "ana", "config_file": self.config, "stereo": str(stereo).lower()}
+        new = {
+            "root_dir": self.night_of / "raw",
+            "calibration_dir": self.night_of / "calibration",
+            "ana_dir": self.work / "ana",
+            "config_file": self.config,
+            "stereo": str(stereo).lower(),
+        }
         for key, value in new.items():
             text = re.sub(rf"(?m)^{key} = .*$", f"{key} = {value}", text)
         (self.work / name).write_text(text)
@@ -100,7 +108,7 @@ def raw_files(place: Place) -> list[Path]:
     """Return the raw files that our night has reduced."""
     products = sorted(place.night.glob("*/cs[12]/dl1/*_dl1.h5"))
     names = ["_".join(product.name.split("_")[:3]) for product in products]
-    return [next((place.demo / "raw").rglob(f"{name}.fits.fz")) for name in names]
+    return [next((place.night_of / "raw").rglob(f"{name}.fits.fz")) for name in names]
 
 
 # ---- the way of ctapipe's tools ----------------------------------------------------------------------------
@@ -115,11 +123,10 @@ def tool(name: str, place: Place, *options: str) -> float:
 def process_config(place: Place) -> Path:
     """Write our choices in ctapipe's words; images are parametrised on the sky, as its forests want them."""
     cuts = json.loads(place.config.read_text())["ImageProcessor"]["TailcutsImageCleaner"]
-    calibration = re.search(r"(?m)^calibration_dir = (.*)$", (place.demo / "luigi.cfg").read_text())
     document = {
         "SST1MEventSource": {
             "config_file": str(place.config),
-            "calibration_dir": calibration[1],
+            "calibration_dir": str(place.night_of / "calibration"),
             "skip_pedestals": True,
         },
         "CameraCalibrator": {
@@ -284,12 +291,21 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("demo", nargs="?", type=Path, default=ROOT / "demo", help="where `make night` was")
+    parser.add_argument("--run-seconds", type=float, help="simulate a night of runs of this length")
     parser.add_argument("--directory", type=Path, help="where there is room for the files")
     options = parser.parse_args()
     if not (options.demo / "mc/demo/models_mono").is_dir():
         sys.exit(f"{options.demo}: there is no finished demo; run `make night` first")
     with tempfile.TemporaryDirectory(dir=options.directory) as name:
-        compare(Place(options.demo.resolve(), Path(name)))
+        demo = night_of = options.demo.resolve()
+        if options.run_seconds:
+            night_of = Path(name) / "longer"
+            maker = str(Path(sys.executable).with_name("sst1m"))
+            cpu_s(
+                [maker, "demo", f"--output-dir={night_of}", f"--run-seconds={options.run_seconds}"],
+                Path(name),
+            )
+        compare(Place(demo, night_of, Path(name)))
 
 
 def compare(place: Place) -> None:

@@ -1,5 +1,6 @@
 """A night: its manifest, its runs, and its closing."""
 
+import contextlib
 import functools
 import logging
 from collections.abc import Callable, Iterator
@@ -263,8 +264,12 @@ class RunNight(NightTask):
             targets = [name for name in night_targets(manifest) if not asked or name in asked]
             return night_states(night, manifest, targets, setups, until, paths, load_data_config(config_path))
 
-        page = None if closed else functools.partial(night_view, night, states_of(night), paths)
-        return functools.partial(_table, night, states, page)
+        if closed:
+            return functools.partial(_table, night, states)
+        page = functools.partial(night_view, night, states_of(night), paths)
+        return functools.partial(
+            _table, night, states, page, functools.partial(refresh_manifest, self.request)
+        )
 
     def _complain(self, manifest: Manifest, science: list[ScienceState]) -> None:
         """Raise if something is in quarantine: luigi then ends with the status of a failure."""
@@ -281,12 +286,17 @@ class RunNight(NightTask):
 def _table(
     night: NightLayout,
     states: Callable[[Manifest], list[ScienceState]],
-    page: "Callable[[], NightView] | None",
+    page: "Callable[[], NightView] | None" = None,
+    refresh: Callable[[], Manifest] | None = None,
 ) -> str:
-    """Return the table of a night; a page that the command did not come to write is written first."""
+    """Return the table of a night; what the command did not come to write is written first: states, page."""
     manifest = read_manifest(night.manifest)
     if manifest is None:
         return ""
+    if refresh is not None:
+        # A night that failed was not closed, and its last runs may not be in the manifest yet.
+        with contextlib.suppress(Sst1mError, OSError):
+            manifest = refresh()
     written = f"page: {night.report / 'index.html'}"
     try:
         if page is not None:

@@ -13,7 +13,7 @@ from sst1m.errors import Sst1mError
 from sst1m.layout import raw_path
 from sst1m.manifest import Manifest, ManifestRow
 from sst1m.names import RawName
-from sst1m.night_record import refresh_manifest
+from sst1m.night_record import refresh_manifest, refresh_while_running
 from sst1m.run_reduction import RunJob, RunOutcome, reduce_night_run, run_is_settled
 from tasks.base import NightTask, load_site_config, product_options
 from tasks.parameters import optional_site_path, site_path
@@ -116,7 +116,7 @@ class CalibrateRun(NightTask):
         refresh_manifest(self.request)
 
     def run(self) -> None:
-        """Reduce the run; then bring the manifest up to date, also after a failure."""
+        """Reduce the run; then bring the manifest up to date, after a failure always."""
         self.start()
         try:
             outcome = reduce_night_run(self.job, self.claim_root(), on_progress=self._report)
@@ -125,7 +125,7 @@ class CalibrateRun(NightTask):
             with contextlib.suppress(Sst1mError):
                 refresh_manifest(self.request)
             raise
-        manifest = refresh_manifest(self.request)
+        manifest = refresh_while_running(self.request)
         if outcome is not None:
             self._tell(outcome, manifest)
 
@@ -136,15 +136,20 @@ class CalibrateRun(NightTask):
             self._told = now
             self.set_progress_percentage(round(100 * done / max(total, 1)))
 
-    def _tell(self, outcome: RunOutcome, manifest: Manifest) -> None:
-        total = sum(bool(row.product) for row in manifest.rows)
-        settled = sum(bool(row.product) for row in manifest.in_state("done", "quarantined", "skipped"))
+    def _tell(self, outcome: RunOutcome, manifest: Manifest | None) -> None:
         if outcome.state == "done":
             rate = outcome.n_events / max(outcome.seconds, 1e-3)
             what = f"{outcome.n_events} events in {outcome.seconds:.1f} s ({rate:.0f} events/s)"
         else:
             what = f"{outcome.state}: {outcome.reason}"
-        log.info("%s/%s  %s: %s", settled, total, self.label, what)
+        log.info("%s%s: %s", _counted(manifest) if manifest else "", self.label, what)
+
+
+def _counted(manifest: Manifest) -> str:
+    """Say how many of the runs are settled."""
+    total = sum(bool(row.product) for row in manifest.rows)
+    settled = sum(bool(row.product) for row in manifest.in_state("done", "quarantined", "skipped"))
+    return f"{settled}/{total}  "
 
 
 _warm: list[int] = []
