@@ -186,11 +186,12 @@ class NightScience:
 
     def stereo_runs(self) -> list[ProductJob]:
         """Return the DL1 files of both telescopes, one for each run of telescope 1."""
+        pairs = self.night.coincidences_path(self.target)
         return [
             ProductJob(
                 night=self.night,
                 product=self.night.stereo_path(dl1),
-                inputs=(dl1, self.coincidences.product),
+                inputs=(dl1, pairs),
                 settings={"config": self.config.fingerprint()},
                 label=f"{self.target} stereo {dl1.name}",
             )

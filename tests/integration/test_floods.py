@@ -1,4 +1,4 @@
-"""A manifest of many runs is not made anew after each of them, and tells the truth when the command ends."""
+"""What a night does for each run does not grow with the number of runs; what it leaves out is made up for."""
 
 import os
 import shutil
@@ -7,9 +7,11 @@ import time
 import pytest
 
 from sst1m import night_record
+from sst1m.config import load_config
 from sst1m.manifest import read_manifest
 from sst1m.night_record import make_manifest, refresh_while_running
 from sst1m.night_scan import NightRequest
+from sst1m.night_science import NightScience, SciencePaths
 
 
 @pytest.fixture
@@ -72,3 +74,19 @@ def test_a_night_that_fails_knows_all_its_runs_at_the_end(made_night, warm, fail
     assert states == expected
     reasons = {row["reason"] for row in made_night.manifest().values() if row["state"] == "waiting"}
     assert all("last attempt failed" in reason for reason in reasons)
+
+
+def test_stereo_runs_are_found_by_one_listing_however_many(made_night, monkeypatch):
+    paths = SciencePaths(None, None, None, None, None, None, "nearest")
+    science = NightScience(made_night.layout, "Crab", (), paths, load_config(made_night.config))
+    directory = made_night.layout.root / "Crab" / "cs1" / "dl1"
+    directory.mkdir(parents=True)
+    listed = []
+    dl1_files = NightScience.dl1_files
+    monkeypatch.setattr(
+        NightScience, "dl1_files", lambda self, tel: listed.append(tel) or dl1_files(self, tel)
+    )
+    for run in range(1, 21):
+        (directory / f"SST1M1_20240304_{run:04d}_W1_dl1.h5").touch()
+    assert len(science.stereo_runs()) == 20
+    assert listed == ["cs1"]
