@@ -199,8 +199,7 @@ class Dl1Writer:
             the number of images by telescope is added for the same purpose.
         """
         self._write_image_statistics()
-        content = dict(info) | {"n_images": self._n_images}
-        write_json_node(self.h5file, INFO_NODE, dict(sorted(content.items())))
+        write_json_node(self.h5file, INFO_NODE, dict(info) | {"n_images": self._n_images})
         headers = {"SST1M DATA MODEL VERSION": SST1M_DATA_MODEL_VERSION, "SST1M SIMULATED": self._simulated}
         metadata.write_to_hdf5(headers, self.h5file)
 

@@ -85,7 +85,7 @@ def write_dl2(path: Path, events: ReconstructedEvents, *, dl1: Path) -> None:
         headers["SST1M SIMULATED"] = simulated
         metadata.write_to_hdf5(headers, h5file)
         # The counts keep their order, which is that of the cuts.
-        write_json_node(h5file, INFO_NODE, info)
+        write_json_node(h5file, INFO_NODE, info, sort_keys=False)
     if events.thrown is not None:
         _cut_thrown(path, events.thrown.energy_min_tev)
 

@@ -12,9 +12,11 @@ from .dl1_tables import FILTERS
 __all__ = ["read_json_node", "write_json_node"]
 
 
-def write_json_node(h5file: tables.File, path: str, content: Mapping[str, Any]) -> None:
+def write_json_node(
+    h5file: tables.File, path: str, content: Mapping[str, Any], *, sort_keys: bool = True
+) -> None:
     """
-    Write an object; keys keep their order, and what JSON does not know becomes text.
+    Write an object; what JSON does not know becomes text.
 
     Parameters
     ----------
@@ -24,8 +26,10 @@ def write_json_node(h5file: tables.File, path: str, content: Mapping[str, Any]) 
         Of the new array of bytes.
     content : mapping
         The object.
+    sort_keys : bool
+        Bring all keys into the order of the alphabet: the same content gives the same bytes.
     """
-    text = np.frombuffer(json.dumps(content, default=str).encode(), dtype=np.uint8)
+    text = np.frombuffer(json.dumps(content, sort_keys=sort_keys, default=str).encode(), dtype=np.uint8)
     h5file.create_carray(*path.rsplit("/", 1), obj=text, filters=FILTERS, createparents=True)
 
 

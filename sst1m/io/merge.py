@@ -219,7 +219,7 @@ class _Merger:
         info = self.info.joined(about, failed, ThrownShowers.total(self._thrown).n_showers)
         if self._skip_images:
             info["n_images"] = {}
-        write_json_node(self._output, INFO_NODE, dict(sorted(info.items())))
+        write_json_node(self._output, INFO_NODE, info)
         return info
 
 

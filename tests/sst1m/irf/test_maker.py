@@ -370,11 +370,11 @@ def test_damaged_files_are_refused(irf_file, tmp_path):
     with pytest.raises(InputError, match="no such file"):
         read_irfs(tmp_path / "none.fits")
     (tmp_path / "cut.fits").write_bytes(irf_file.read_bytes()[:20_000])
-    with pytest.raises(InputError, match="no complete file"):
+    with pytest.raises(InputError, match="not a complete file"):
         read_irfs(tmp_path / "cut.fits")
     with fits.open(irf_file) as hdus:
         fits.HDUList(hdus[:4]).writeto(tmp_path / "three.fits")
-    with pytest.raises(InputError, match="no complete file"):
+    with pytest.raises(InputError, match="not a complete file"):
         read_irfs(tmp_path / "three.fits")
 
 

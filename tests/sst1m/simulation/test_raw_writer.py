@@ -7,7 +7,7 @@ import protozfits
 import pytest
 from astropy.io import fits
 
-from sst1m.errors import InputError, OutputError, RawFileError
+from sst1m.errors import InputError, OutputError
 from sst1m.io.raw_header import verify_raw_file
 from sst1m.io.rawfile import EventIndex, RawFile
 from sst1m.simulation.raw_writer import COMPRESSIONS, STYLE_2018, RawWriter, repeat_raw_file
@@ -170,5 +170,5 @@ def test_files_with_a_shorter_last_tile_cannot_be_repeated(tmp_path, events):
     source = write(tmp_path / "one.fits.fz", events)
     with pytest.raises(InputError, match="tiles of one length"):
         repeat_raw_file(source, tmp_path / "long.fits.fz", 20)
-    with pytest.raises(RawFileError, match="No such file"):
+    with pytest.raises(InputError, match="No such file"):
         repeat_raw_file(tmp_path / "other.fits.fz", tmp_path / "long.fits.fz", 20)
