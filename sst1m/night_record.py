@@ -39,8 +39,8 @@ LEVELS = ("dl1", "dl2", "dl3")
 
 log = logging.getLogger(__name__)
 
-#: How long a manifest is left alone after a refresh, some twenty times what that took [s per byte].
-_REST_S_PER_BYTE = 1e-5
+#: How long a manifest is left alone after a refresh, some hundred times what that took [s per byte].
+_REST_S_PER_BYTE = 1e-4
 
 
 @dataclass(frozen=True)
@@ -152,7 +152,7 @@ def refresh_while_running(request: NightRequest) -> Manifest | None:
     Bring the manifest up to date after a run, unless that was done a moment ago.
 
     A refresh looks at every run: one after each run would take time with the square of their number. The
-    moment grows with the table, from some hundredths of a second to a few seconds in a night of 1200 runs.
+    moment grows with the table, from some tenths of a second to half a minute in a night of 1200 runs.
 
     Returns
     -------

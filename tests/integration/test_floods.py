@@ -48,7 +48,7 @@ def test_a_disk_whose_clock_is_ahead_does_not_stop_the_refresh(made_night, reque
 def test_a_short_manifest_hardly_rests(made_night, request_of):
     make_manifest(request_of)
     rest_s = night_record._REST_S_PER_BYTE * made_night.layout.manifest.stat().st_size
-    assert 0 < rest_s < 0.1
+    assert 0 < rest_s < 0.5
 
 
 @pytest.mark.parametrize("failing", [21, 22])
