@@ -29,7 +29,6 @@ ROOT = Path(__file__).parents[1]
 NIGHT = date(2024, 3, 4)
 TELESCOPES = (21, 22)
 TARGET = "Crab_W1_84.386_21.956"
-LONG_AGO = 1_709_700_000
 FIRST_EVENT_NS = 1_709_586_037_000_000_000
 SITE = """[site]
 root_dir = {base}/raw
@@ -40,11 +39,15 @@ mc_dir = {base}/mc
 irf_dir = {base}/irf
 mc_config_file = {mc_config}
 """
-SAMPLE = "train = {{ shards = {shards}, showers = 1000 }}\ntest = {{ shards = {shards}, showers = 1000 }}\n"
-BEAM = (
-    "[particles.{particle}]\nenergy_min = 0.5\nenergy_max = 50\nindex = -2.0\n"
-    "scatter_radius = 300\nview_cone = 3.0\n"
-)
+BEAM = """[particles.{particle}]
+energy_min = 0.5
+energy_max = 50
+index = -2.0
+scatter_radius = 300
+view_cone = 3.0
+train = {{ shards = {shards}, showers = 1000 }}
+test = {{ shards = {shards}, showers = 1000 }}
+"""
 PRODUCTION = """seed = 1
 setups = ["mono"]
 cuts = ["global"]
@@ -97,8 +100,8 @@ def write_calibration(directory: Path) -> None:
     for number, window in ((1, "1st"), (2, "2nd")):
         name = f"averaged_calib_param_v2_2023_2024_tel{number}.h5"
         frame.to_hdf(directory / name, key="calibration_parameters", format="fixed")
-        lines = ["pixel_id  correction_factor", *(f"{pixel} 1.0" for pixel in range(1296))]
-        (directory / f"corr_factor_{window}_wdw.txt").write_text("\n".join(lines) + "\n")
+        lines = ["pixel_id  correction_factor", *(f"{pixel} 1.0" for pixel in range(1296)), ""]
+        (directory / f"corr_factor_{window}_wdw.txt").write_text("\n".join(lines))
 
 
 @dataclass(frozen=True)
@@ -137,7 +140,6 @@ class Site:
                 path = self.raw_file(tel_id, run)
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_bytes(other if run % 4 == 0 else content)
-                os.utime(path, (LONG_AGO + run, LONG_AGO + run))
 
     def environment(self) -> dict[str, str]:
         """Return the environment of the commands."""
@@ -244,12 +246,10 @@ def long_file(n_events: int, directory: Path, templates: Path) -> Row:
     path = site.raw_file(22, 1)
     path.parent.mkdir(parents=True)
     events = repeat_raw_file(templates / "long.fits.fz", path, n_events)
-    size = path.stat().st_size
     used = measure(night_command(), site)
     shutil.rmtree(site.base)
     return {
         "events": events,
-        "raw file [MB]": size / 1e6,
         "CPU [s]": used.cpu_s,
         "main process [MB]": used.main_mb,
         "largest process [MB]": used.largest_mb,
@@ -260,10 +260,8 @@ def large_production(n_files: int, directory: Path, templates: Path, traced: Cal
     """Walk the graph of a production of so many files, and ask of each whether it is there."""
     site = Site(directory / f"production_{n_files}", templates).prepare()
     file = site.base / "flood.toml"
-    beams = [
-        BEAM.format(particle=particle) + SAMPLE.format(shards=n_files // 32)
-        for particle in ("gamma_diffuse", "proton_diffuse")
-    ]
+    particles = ("gamma_diffuse", "proton_diffuse")
+    beams = [BEAM.format(particle=particle, shards=n_files // 32) for particle in particles]
     file.write_text(PRODUCTION + "".join(beams))
     command = [sys.executable, __file__, "--walk", str(file)]
     used = measure(command, site)
@@ -290,17 +288,19 @@ def walk(production: str) -> None:
                 pending.append(needed)
                 if needed.complete():
                     sys.exit(f"{needed} is complete, but nothing was made")
-    print(f"{len(seen)} tasks")
 
 
 # ---- tables, lines and curves ------------------------------------------------------------------------------
 
 
 def straight_line(rows: Sequence[Row], x: str, y: str) -> str:
-    """Return the straight line through the points of a column, and how far they are from it."""
+    """Return the straight line through the points of a column and how far off they are, or its limits."""
     points = np.array([(row[x], row[y]) for row in rows if y in row])
     if len(points) < 3:
         return ""
+    least, most = points[:, 1].min(), points[:, 1].max()
+    if most < 1.3 * least:
+        return f"- {y}: stays between {least:.3g} and {most:.3g}"
     slope, fixed = np.polyfit(points[:, 0], points[:, 1], 1)
     off = points[:, 1] / (fixed + slope * points[:, 0]) - 1
     bend = np.polyfit(points[:, 0], points[:, 1], 2)[0] * points[-1, 0] ** 2 / points[-1, 1]
@@ -316,9 +316,7 @@ def show(title: str, rows: Sequence[Row]) -> None:
     columns = list(max(rows, key=len))
     print(f"\n### {title}\n\n| {' | '.join(columns)} |\n|{'---|' * len(columns)}")
     for row in rows:
-        cells = (
-            f"{row[c]:.{1 if row[c] < 100 and c[-1] == ']' else 0}f}" if c in row else "" for c in columns
-        )
+        cells = (f"{row[c]:.{2 if '[s]' in c else 0}f}" if c in row else "" for c in columns)
         print(f"| {' | '.join(cells)} |")
     lines = [line for column in columns[1:] if (line := straight_line(rows, columns[0], column))]
     print("\n" + "\n".join(lines), flush=True)
@@ -332,7 +330,7 @@ def draw(path: Path, floods: Sequence[tuple[str, Sequence[Row], Sequence[str]]])
     import matplotlib.pyplot as plt
 
     panels = [(title, rows, column) for title, rows, columns in floods for column in columns]
-    figure, axes = plt.subplots(3, 3, figsize=(9, 7.5), layout="constrained")
+    figure, axes = plt.subplots(3, 3, figsize=(9, 7), layout="constrained")
     for axis, (title, rows, column) in zip(axes.flat, panels, strict=True):
         name = next(iter(rows[0]))
         points = np.array([(row[name], row[column]) for row in rows if column in row])
@@ -341,6 +339,7 @@ def draw(path: Path, floods: Sequence[tuple[str, Sequence[Row], Sequence[str]]])
         axis.plot(*points.T, "o", markersize=4)
         axis.set(xlabel=name, ylabel=column, title=title, ylim=(0, 1.2 * points[:, 1].max()))
         axis.title.set_size(9)
+        axis.locator_params(axis="x", nbins=4)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=70)
 
@@ -365,20 +364,14 @@ def measure_all(directory: Path, options: argparse.Namespace) -> None:
     def traced(size: int) -> bool:
         return size <= options.traced and shutil.which("strace") is not None
 
-    measure(night_command()[:3] + ["RunNight", "--help"], Site(directory / "warm", templates).prepare())
     files = each("productions, planned", options.files, large_production, lambda _: traced(0))
     events = each("one run of many events", options.events, long_file)
     runs = each("nights of two telescopes, 30 events in each run", options.runs, many_runs, traced)
     if options.figure and traced(0) and files and events and runs:
         columns = ["CPU [s]", "main process [MB]", "file calls"]
-        draw(
-            options.figure,
-            [
-                ("night of short runs", runs, columns),
-                ("one long run", events, ["CPU [s]", "main process [MB]", "largest process [MB]"]),
-                ("planned production", files, columns),
-            ],
-        )
+        of_events = [*columns[:2], "largest process [MB]"]
+        floods = [("night of short runs", runs, columns), ("one long run", events, of_events)]
+        draw(options.figure, [*floods, ("planned production", files, columns)])
 
 
 def main() -> None:
