@@ -446,6 +446,8 @@ def test_a_second_call_has_nothing_to_do(finished, warm):
 def kill_at(counter, last: int, number: signal.Signals) -> None:
     """Count what the main process does on the disk, and end it just before operation number `last`."""
     main = os.getpid()
+    # a shell lets what it starts in the background ignore Ctrl-C
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
     def counted(original):
         def operation(*args, **kwargs):

@@ -184,6 +184,8 @@ def killed_after(number: int, by: signal.Signals = signal.SIGKILL) -> Callable[[
     """Return what ends the process at its operation of that number on the disk."""
 
     def hook() -> None:
+        # a shell lets what it starts in the background ignore Ctrl-C
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         counter = [0]
 
         def counted(original):
