@@ -22,7 +22,7 @@ __all__ = ["calendar_is_current", "render_calendar", "write_calendar"]
 Facts = dict[str, Any]
 
 _SETUP_COLOURS = {"cs1": 0, "cs2": 1, "stereo": 2}
-_TIME = Axis("night", "time")
+_TIME = Axis("night", "date")
 _DAYS = ("Mo", "Tu", "We", "Th", "Fr", "Sa", "Su")
 
 

@@ -30,8 +30,8 @@ class Axis:
     ----------
     label : str
         Quantity and unit.
-    kind : {"linear", "log", "time"}
-        Times are unix seconds, UTC.
+    kind : {"linear", "log", "time", "date"}
+        Times and dates are unix seconds, UTC; a date has no time of the day.
     low, high : float, optional
         Ends; without them those of the data.
     """
@@ -75,7 +75,8 @@ class Scale:
         if self._log:
             margin = (high / low) ** 0.05 if high > low else 2.0
             return low / margin, high * margin
-        margin = 0.05 * (high - low) or (60.0 if self.axis.kind == "time" else 0.1 * abs(high) or 1.0)
+        alone = {"time": 60.0, "date": float(_DAY)}.get(self.axis.kind, 0.1 * abs(high) or 1.0)
+        margin = 0.05 * (high - low) or alone
         return low - margin, high + margin
 
     def place(self, value: float | None) -> float | None:
@@ -90,7 +91,7 @@ class Scale:
 
     def ticks(self, wanted: int) -> list[tuple[float, str]]:
         """Return about so many ticks: numbers and their texts."""
-        if self.axis.kind == "time":
+        if self.axis.kind in ("time", "date"):
             return self._time_ticks(wanted)
         if self._log:
             return [(value, _power(value)) for value in self._log_values()]
@@ -109,7 +110,7 @@ class Scale:
     def _time_ticks(self, wanted: int) -> list[tuple[float, str]]:
         span = self.high - self.low
         step = next((s for s in _TIME_STEPS if span / s <= wanted), 0)
-        if not step or span > _MANY_DAYS * _DAY:
+        if not step or span > _MANY_DAYS * _DAY or self.axis.kind == "date":
             step = _DAY * max(1, math.ceil(span / _DAY / wanted))
         form = "%Y-%m-%d" if step >= _DAY else "%H:%M:%S" if step < _TIME_STEPS[6] else "%H:%M"
         first, last = math.ceil(self.low / step), math.floor(self.high / step)

@@ -91,3 +91,9 @@ def test_a_map_of_counts_has_its_squares_in_place():
     svg = grid_map("g", [[0, 1], [2, 0]], reach_mm=480.0)
     assert svg.count("h138.00") == 2 and "M12.0,12.0" in svg and "M150.0,150.0" in svg
     assert "no events" in grid_map("g", [[0, 0], [0, 0]], reach_mm=480.0)
+
+
+def test_a_single_night_has_its_date_and_no_minutes():
+    night = 1_709_510_400.0  # 2024-03-04
+    ticks = Scale(Axis("night", "date"), [night], 0, 400).ticks(5)
+    assert [text for _, text in ticks] == ["2024-03-03", "2024-03-04", "2024-03-05"]
