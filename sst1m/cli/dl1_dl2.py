@@ -1,7 +1,6 @@
 """Reconstruct the events of DL1 files by hand."""
 
 import contextlib
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +12,7 @@ from ..errors import InputError
 from ..layout import side_paths
 from ..logs import run_log
 from ..nodes import Node
+from .progress import progress_bar
 
 if TYPE_CHECKING:
     from ..config import AnalysisConfig
@@ -146,11 +146,11 @@ def dl1_dl2(
         for path in input_files
         for setup, name in _setups(path, stereo=stereo, simulated=simulated, wanted=telescopes)
     ]
-    with click.progressbar(work, label="DL2", file=sys.stderr) as bar:
-        summaries = [
-            _reconstruct(path, product, setup, config, store, node, scale_intensities)
-            for path, setup, product in bar
-        ]
+    summaries = []
+    with progress_bar("DL2") as show:
+        for done, (path, setup, product) in enumerate(work, start=1):
+            summaries.append(_reconstruct(path, product, setup, config, store, node, scale_intensities))
+            show(done, len(work))
     for summary in summaries:
         lost = {k: n for k, n in summary.counts.items() if n and k not in ("n_dl1", "n_written")}
         why = ", ".join(f"{name} {number}" for name, number in lost.items()) or "none lost"

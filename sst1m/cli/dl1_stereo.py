@@ -8,6 +8,7 @@ import click
 from ..checkpoint import sweep_parts, write_atomically
 from ..errors import ConfigError, InputError
 from ..logs import run_log
+from .progress import tell_step
 
 if TYPE_CHECKING:
     from ..coincidence import Coincidences
@@ -121,10 +122,12 @@ def dl1_stereo(
     try:
         with run_log(work_log, heading | {"configuration": config_file, "product": product}) as lines:
             sweep_parts(product)
+            tell_step(f"matching {len(first)} and {len(second)} runs")
             coincidences = match_night(first, second, config)
             write_coincidences(coincidences, product)
             _tell(coincidences)
             for path in input_file_tel1:
+                tell_step(path.name)
                 output = output_dir / stereo_name(path)
                 sweep_parts(output)
                 summary = write_stereo_run(coincidences, path, output, config)

@@ -8,6 +8,7 @@ import click
 from ..errors import ConfigError, InputError
 from ..layout_mc import EVENT_CLASSES
 from ..sources import DEFAULT_SOURCES, Source, read_sources
+from .progress import progress_bar
 
 if TYPE_CHECKING:
     from ..config import DataConfig
@@ -163,17 +164,19 @@ def dl2_dl3(
         raise ConfigError(f"{config_file}: is a configuration of simulations; give one of data")
     for event_class in event_classes or (None,):
         cuts = _cuts(gammaness_cut_dir, setup, cut_method, config, event_class)
-        summary = export_dl3(
-            files,
-            output_dir if event_class is None else output_dir / f"event_class_{event_class}",
-            target=target,
-            setup=setup,
-            config=config,
-            cuts=cuts,
-            irfs=IrfCatalogue(irf_dir, tel_setup_of(setup), cuts.tag, irf_version),
-            irf_method="nearest" if irf_method == "nearest" else "interpolate",
-            rules=BlockRules(max_gap_s=60 * max_gap),
-        )
+        with progress_bar("DL2 files") as show:
+            summary = export_dl3(
+                files,
+                output_dir if event_class is None else output_dir / f"event_class_{event_class}",
+                target=target,
+                setup=setup,
+                config=config,
+                cuts=cuts,
+                irfs=IrfCatalogue(irf_dir, tel_setup_of(setup), cuts.tag, irf_version),
+                irf_method="nearest" if irf_method == "nearest" else "interpolate",
+                rules=BlockRules(max_gap_s=60 * max_gap),
+                progress=show,
+            )
         _show(summary)
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from ..errors import InputError
+from .progress import tell_step
 
 __all__ = ["event_classes"]
 
@@ -49,6 +50,7 @@ def event_classes(
     from ..irf.event_classes import classify_file, make_edges
 
     config = load_config(config_file)
+    tell_step(f"predicting the misdirection of {input_file.name}")
     if mis_edges_dir is None:
         path = make_edges(input_file, output_dir, config=config, models_dir=mis_models_dir)
         click.echo(f"{path}: edges of the event classes")

@@ -7,6 +7,7 @@ import click
 
 from .. import __version__
 from ..errors import ConfigError, InputError
+from .progress import tell_step
 
 if TYPE_CHECKING:
     from ..config import McConfig
@@ -157,6 +158,7 @@ def make_irfs(
 
     config = _config(config_file)
     inputs = [path for path in (input_file_gamma, input_file_proton, input_file_electron) if path]
+    tell_step("reading the events")
     events = [read_dl2(path) for path in inputs]
     node = _node(node_name, events[0], input_file_gamma)
     cuts = _cuts(gammaness_cut_dir, config, node, events[0])
@@ -183,6 +185,7 @@ def _make(
     """Make one response, say what is in it, and draw it."""
     from ..irf.maker import make_irfs as make
 
+    tell_step(f"making {output.name}")
     irf = make(output, *events, **request)
     counts = [f"{irf.making[card]} {kind}" for card, kind in _COUNTED.items() if card in irf.making]
     click.echo(f"{output}: {', '.join(counts)} after all cuts")

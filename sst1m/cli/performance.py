@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Literal, cast
 import click
 
 from ..errors import ConfigError, InputError
+from .progress import tell_step
 
 if TYPE_CHECKING:
     from ..config import McConfig
@@ -167,6 +168,7 @@ def performance(
     sources = (source,) if source else PerformanceOptions().detect
     for name in sources:
         spectrum_named(name)
+    tell_step("reading the events")
     proton, electron = _read(proton_file), _read(electron_file)
     gamma = cast("ReconstructedEvents", _read(gamma_file))
     if edep_gammaness_only:
@@ -174,6 +176,7 @@ def performance(
         return
     cuts = _cuts(method, gamma, proton, config, output_dir)
     everything = rf_performance == sensitivity
+    tell_step("measuring" + (" and drawing" if save_fig else ""))
     summary = measure_performance(
         output_dir,
         gamma=gamma,

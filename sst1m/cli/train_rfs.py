@@ -1,7 +1,5 @@
 """Train the forests of one telescope by hand."""
 
-import contextlib
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,23 +9,12 @@ import click
 from ..errors import InputError
 from ..logs import run_log
 from ..nodes import Node
+from .progress import progress_steps
 
 if TYPE_CHECKING:
-    from ..reco.training import Progress, TrainingSummary
+    from ..reco.training import TrainingSummary
 
 __all__ = ["train_rfs"]
-
-
-@contextlib.contextmanager
-def _step_bar() -> Iterator["Progress"]:
-    """Show the steps done, and what is done next, on standard error."""
-    with click.progressbar(length=1, file=sys.stderr, item_show_func=lambda what: what) as bar:
-
-        def show(what: str, done: int, total: int) -> None:
-            bar.length = total
-            bar.update(done - bar.pos, what)
-
-        yield show
 
 
 @click.command(name="train-rfs")
@@ -104,7 +91,7 @@ def train_rfs(
 
     heading = {"gammas": gamma, "protons": proton, "configuration": config_file, "directory": output_dir}
     log_file = output_dir / f"sst1m_rfs_training_{telescope}.log"
-    with run_log(log_file, heading) as lines, _step_bar() as show:
+    with run_log(log_file, heading) as lines:
         summary = train_forests(
             gamma,
             proton,
@@ -114,7 +101,7 @@ def train_rfs(
             stereo=stereo,
             node=Node.parse(node_name) if node_name else None,
             plot_features=plot_features,
-            progress=show,
+            progress=progress_steps(),
         )
         for line in _report(summary):
             lines.result(line)

@@ -6,6 +6,7 @@ import click
 
 from ..errors import InputError
 from ..logs import run_log
+from .progress import tell_step
 
 __all__ = ["train_rfs_misdirection"]
 
@@ -56,6 +57,7 @@ def train_rfs_misdirection(gamma: Path, config_file: Path, output_dir: Path, plo
 
     heading = {"gammas": gamma, "configuration": config_file, "directory": output_dir}
     with run_log(output_dir / "sst1m_rfs_mis_training.log", heading) as lines:
+        tell_step("training")
         summary = train_misdirection(
             gamma, output_dir, config=load_config(config_file), plot_features=plot_features
         )

@@ -91,3 +91,16 @@ def test_steps_on_a_terminal():
     assert not before
     assert first == f"  [{'#' * 6}{'-' * 18}] raw files"
     assert last == f"  [{'#' * 24}] raw files\n  counting ...\n"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("r0_dl1", "simulate", "demo", "merge", "quicklook", "dl1_stereo", "train_rfs", "dl1_dl2"),
+        *("performance", "make_irfs", "dl2_dl3", "train_rfs_misdirection", "event_classes"),
+    ],
+)
+def test_every_long_command_says_how_far_it_is_in_the_one_way(name, project_root):
+    text = (project_root / "sst1m" / "cli" / f"{name}.py").read_text()
+    assert "from .progress import" in text
+    assert "progressbar(" not in text and "tqdm" not in text
