@@ -360,6 +360,7 @@ class MakeProduction(ProductionTask):
             products += [Path(task.output().path) for task in report.requires()]
             # The numbers of the page are those of this call.
             step.report(site_path("irf_dir"))
+        step.sweep_logs(products)
         close_production(
             step.planned,
             until=self.until,

@@ -2,13 +2,13 @@
 
 import contextlib
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from ..checkpoint import held_lock, write_atomically
+from ..checkpoint import held_lock, sweep_parts, write_atomically
 from ..layout import side_paths
 from ..layout_mc import CutMethod, Particle, irf_path
 from ..logs import RunLog, run_log
@@ -187,6 +187,12 @@ class ProductionStep:
             tags = irf_tags(self.planned, self.config.analysis.global_gammaness_cut)
             write_check(product, interpolation_check(self.planned, irf_dir, tags))
         return True
+
+    def sweep_logs(self, products: Iterable[Path]) -> None:
+        """Remove what a kill has left of the logs of products: a log is written after its product."""
+        for product in products:
+            with held_lock(self._lock(product)):
+                sweep_parts(self._log(product))
 
     def report(self, irf_dir: Path) -> bool:
         """Write the page about the production, anew each time: it costs little and shows what is there."""

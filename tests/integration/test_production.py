@@ -286,6 +286,15 @@ def _finish_under_kills(production, undisturbed, rng, killed) -> None:
     assert different == []
 
 
+def test_what_a_kill_left_of_a_log_goes_with_the_closing(undisturbed):
+    """The log is written after its product; a kill in between leaves a part that no step comes back to."""
+    left = undisturbed.layout.root / ".interpolation_check.17-abcdef01.part.log"
+    left.touch()
+    undisturbed.layout.record.unlink()
+    assert undisturbed.run()[0] == 0
+    assert not left.exists()
+
+
 def test_another_production_in_the_same_directory_is_refused(undisturbed):
     text = undisturbed.file.read_text()
     try:
