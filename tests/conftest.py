@@ -1,9 +1,14 @@
 """Fixtures that all tests share."""
 
+import contextlib
 import os
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from watchdog.events import FileClosedEvent, FileModifiedEvent, FileSystemEvent, FileSystemEventHandler
+from watchdog.observers import Observer
 
 ROOT = Path(__file__).parents[1]
 #: `make torture` sets it; without it campaigns are short, as part of the tests.
@@ -29,6 +34,51 @@ def pytest_terminal_summary(terminalreporter):
         terminalreporter.section("what the campaigns did")
         for name, key, value in sorted(rows):
             terminalreporter.write_line(f"{name:<62} {key:<36} {value}")
+
+
+class _Writes(FileSystemEventHandler):
+    """Keeps the names under which files were written and that are no temporary ones."""
+
+    def __init__(self, directory: Path, end: str) -> None:
+        self.directory, self.end, self.ended, self.names = directory, end, threading.Event(), set()
+
+    def on_any_event(self, event: FileSystemEvent) -> None:
+        if not isinstance(event, FileModifiedEvent | FileClosedEvent):
+            return
+        path = Path(os.fsdecode(event.src_path)).relative_to(self.directory)
+        if path.name == self.end:
+            self.ended.set()
+        elif not any(part.startswith(".") for part in path.parts):
+            self.names.add(str(path))
+
+
+@contextlib.contextmanager
+def _watched(directory: Path, *appended: str) -> Iterator[None]:
+    """Let the kernel tell of every write below a directory; none may be under a name that others read."""
+    directory.mkdir(parents=True, exist_ok=True)
+    writes, observer = _Writes(directory, "the_watch_ends"), Observer()
+    observer.schedule(writes, str(directory), recursive=True)
+    observer.start()
+    try:
+        yield
+        # It tells in order: once this file was heard of, everything was.
+        (directory / writes.end).write_text("now")
+        assert writes.ended.wait(30), "the kernel tells nothing"
+    finally:
+        (directory / writes.end).unlink(missing_ok=True)
+        observer.stop()
+        observer.join()
+    assert {name for name in writes.names if Path(name).name not in appended} == set()
+
+
+@pytest.fixture(scope="session")
+def watched():
+    """
+    Return a context in which the kernel watches a directory: products may appear by renaming only.
+
+    It takes the directory, and names of files to which lines may be added.
+    """
+    return _watched
 
 
 @pytest.fixture(scope="session")

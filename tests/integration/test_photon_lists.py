@@ -477,11 +477,13 @@ def look(night) -> None:
 @pytest.mark.slow
 @pytest.mark.torture
 def test_killed_again_and_again_the_photon_lists_are_the_same(
-    new_night, finished, warm, dose, record_property
+    new_night, finished, warm, dose, watched, record_property
 ):
     rng, killed = np.random.default_rng(20240304), Counter()
     while killed.total() < dose(20, 160):
-        finish_under_kills(new_night(), finished, warm, rng, killed)
+        night = new_night()
+        with watched(night.ana, "night.log"):
+            finish_under_kills(night, finished, warm, rng, killed)
     for number, count in sorted(killed.items()):
         record_property(f"ended by {number.name}", count)
 

@@ -259,11 +259,13 @@ def test_asked_again_it_does_nothing_and_quickly(undisturbed):
 @pytest.mark.slow
 @pytest.mark.torture
 def test_killed_again_and_again_the_same_command_finishes_it(
-    undisturbed, make_production, dose, record_property
+    undisturbed, make_production, dose, watched, record_property
 ):
     rng, killed = np.random.default_rng(11), Counter()
     while killed.total() < dose(5, 100):
-        _finish_under_kills(make_production(), undisturbed, rng, killed)
+        production = make_production()
+        with watched(production.layout.root), watched(production.irf_dir):
+            _finish_under_kills(production, undisturbed, rng, killed)
     for number, count in sorted(killed.items()):
         record_property(f"ended by {number.name}", count)
 
