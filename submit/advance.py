@@ -102,6 +102,7 @@ def advance(campaign: Campaign, site: Site, *, backend: Backend | None = None, f
     backend = backend or make_backend(site)
     with campaign.locked(), campaign.root.surroundings(), quick_luigi():
         jobs = ask_jobs(campaign, backend)
+        _let_go(jobs, backend)
         account = take_stock(campaign, site, jobs)
         if not follows:
             campaign.stop.unlink(missing_ok=True)
@@ -118,6 +119,17 @@ def advance(campaign: Campaign, site: Site, *, backend: Backend | None = None, f
             _write(plan, campaign, site, follows)
         n_arrays = _submit_all(campaign, site, backend, limits, jobs, account, follows)
     return Outcome(not graph.nodes, plan, account, n_arrays, plan.n_todo)
+
+
+def _let_go(jobs: Jobs, backend: Backend) -> None:
+    """Cancel what the batch system keeps for good: what waits for it would wait for ever."""
+    elements = [element for state in jobs.states.values() for element in state.elements.values()]
+    held = {element.native for element in elements if element.held}
+    if held:
+        log.warning(
+            "could not be started on a node and is held for good, cancelled: %s", ", ".join(sorted(held))
+        )
+        backend.cancel(held)
 
 
 def _plan(graph: Graph, campaign: Campaign, site: Site, limits: Limits, account: Account) -> Plan:

@@ -96,6 +96,9 @@ class ElementState:
         Where it runs or ran.
     native : str
         How the batch system calls it.
+    held : bool
+        Whether the batch system has put it back and keeps it for good, with all that waits for it. Nobody has
+        asked for that: to us it has ended, and `advance` cancels it.
     """
 
     phase: Phase
@@ -103,6 +106,7 @@ class ElementState:
     exit_code: int | None = None
     node: str = ""
     native: str = ""
+    held: bool = False
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from submit.state_files import make_directory
 __all__ = ["Slurm", "read_accounting", "read_queue"]
 
 #: Fields of one line of squeue; the width is that of the longest value, the separator is ours.
-_FIELDS = ("ArrayJobID", "ArrayTaskID", "State", "exit_code", "NodeList", "JobID")
+_FIELDS = ("ArrayJobID", "ArrayTaskID", "State", "exit_code", "NodeList", "JobID", "Reason")
 _FORMAT = ",".join(f"{field}:|" for field in _FIELDS)
 
 #: States of work that is going on or may be; whatever stands in neither table counts as queued.
@@ -45,12 +45,17 @@ _ENDED: dict[str, Reason] = {
     "REVOKED": "cancelled",
 }
 
+#: Why Slurm keeps a job for good that it has put back itself: a node could not start it, or too many died.
+_HELD = frozenset({"launch failed requeued held", "JobHoldMaxRequeue"})
+
 #: "Signal" of a job whose log or working directory could not be opened on the node.
 _LAUNCH = 53
 
 
-def _state(word: str, code: int, signal: int, node: str, native: str) -> ElementState:
+def _state(word: str, code: int, signal: int, node: str, native: str, why: str = "") -> ElementState:
     reason = _ENDED.get(word)
+    if word == "PENDING" and why.replace("_", " ") in _HELD:
+        return ElementState("ended", "node", native=native, held=True)
     if reason is None:
         return ElementState(_ACTIVE.get(word, "queued"), node=node, native=native)
     if reason == "failed" and signal == _LAUNCH:
@@ -68,7 +73,8 @@ def read_queue(text: str) -> dict[str, JobState]:
     Parameters
     ----------
     text : str
-        Lines with the fields id of the array, index, state, wait status, node and id, separated by ``|``.
+        Lines with the fields id of the array, index, state, wait status, node, id and reason for waiting,
+        separated by ``|``.
 
     Returns
     -------
@@ -80,11 +86,11 @@ def read_queue(text: str) -> dict[str, JobState]:
         words = [word.strip() for word in line.split("|")][: len(_FIELDS)]
         if len(words) != len(_FIELDS) or not words[3].isdigit():
             continue
-        array, index, state, status, node, raw = words
+        array, index, state, status, node, raw, why = words
         is_element = index.isdigit()
         native = f"{array}_{index}" if is_element else raw
         wait = int(status)
-        element = _state(state, wait >> 8 & 0xFF, wait & 0x7F, node, native)
+        element = _state(state, wait >> 8 & 0xFF, wait & 0x7F, node, native, why)
         found[array if is_element else raw][int(index) if is_element else 0] = element
     return {job: JobState(elements) for job, elements in found.items()}
 

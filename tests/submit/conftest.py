@@ -22,7 +22,8 @@ def _load(name: str):
     return sys.modules[name]
 
 
-_cluster, _farm = _load("slurm_cluster"), _load("farm")
+_cluster, _farm, _killing = _load("slurm_cluster"), _load("farm"), _load("killing")
+_load("science")
 
 
 @pytest.fixture(scope="session")
@@ -119,6 +120,13 @@ def make_farm(tmp_path, wait_for, monkeypatch):
         return _farm.Farm(base, wait_for, backend, count, **settings)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def make_killer() -> type["_killing.Killer"]:
+    """Return what makes something that ends jobs, daemons, nodes, and who submits, at random."""
+
+    return _killing.Killer
 
 
 @pytest.fixture

@@ -33,10 +33,16 @@ class Numbered(luigi.Task):
         sys.stdout.write(f"leaf {self.n}, attempt {attempt}\n")
         if plant.exists():
             _behave(plant.read_text(), attempt)
-        Path(self.output().path).parent.mkdir(parents=True, exist_ok=True)
-        part = f"{self.output().path}.{os.getpid()}"
-        Path(part).write_text(f"{self.n}\n")
-        os.replace(part, self.output().path)
+        _write(self.output().path, f"{self.n}\n")
+
+
+def _write(path, text):
+    """Write a product as the project does: under a temporary name, which is then given up."""
+    product = Path(path)
+    product.parent.mkdir(parents=True, exist_ok=True)
+    part = product.with_name(f".{product.stem}.{os.getpid()}.part{product.suffix}")
+    part.write_text(text)
+    os.replace(part, product)
 
 
 def _behave(word, attempt):
@@ -46,6 +52,8 @@ def _behave(word, attempt):
         raise ValueError("input file is truncated")
     if word == "slow":
         time.sleep(4)
+    if word == "brief":
+        time.sleep(0.6)
     if word == "hungry":
         held = bytearray(180 * 2**20)
         held[::4096] = b"x" * len(held[::4096])
@@ -111,6 +119,4 @@ class Sum(luigi.Task):
 
     def run(self):
         numbers = [int(Path(target.path).read_text()) for target in luigi.task.flatten(self.input())]
-        part = f"{self.output().path}.{os.getpid()}"
-        Path(part).write_text(f"{sum(numbers)}\n")
-        os.replace(part, self.output().path)
+        _write(self.output().path, f"{sum(numbers)}\n")

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 INSTALL = "apt-get install -y --no-install-recommends slurmctld slurmd slurm-client"
@@ -166,10 +167,10 @@ class SlurmCluster:
         with socket.socket() as one:
             return one.connect_ex(("127.0.0.1", self._ports[0])) == 0
 
-    def stop_controller(self) -> None:
+    def stop_controller(self, *, by: signal.Signals = signal.SIGTERM) -> None:
         """Stop the controller; jobs and nodes go on."""
         if self._controller is not None:
-            self._controller.terminate()
+            self._controller.send_signal(by)
             self._controller.wait(timeout=20)
             self._controller = None
 
@@ -214,6 +215,24 @@ class SlurmCluster:
         self.run("scontrol", "update", f"nodename={node}", "state=resume", check=False)
         self.wait_idle(node)
 
+    def resume_all(self) -> None:
+        """Give back to work what Slurm has drained."""
+        for node in self.nodes:
+            self.run("scontrol", "update", f"nodename={node}", "state=resume", check=False)
+        self.wait_idle(*self.nodes)
+
+    def spoil_node(self, node: str) -> Callable[[], None]:
+        """Let a node fail to start any job, as with a full disk; return what mends it."""
+        spool = self.directory / f"spool.{node}"
+        aside = spool.rename(spool.with_name(f"aside.{node}"))
+        spool.touch()
+
+        def mend() -> None:
+            spool.unlink()
+            aside.rename(spool)
+
+        return mend
+
     def time_out(self, job: str) -> None:
         """Let the time limit of a running job (``12_3``) pass in a moment."""
         self.run("scontrol", "update", f"jobid={job}", "EndTime=now+1")
@@ -242,15 +261,30 @@ class SlurmCluster:
             return parts[0] == "slurmstepd" and any(f"/spool.{node}" in parts[1] for node in nodes)
         return False
 
+    def processes_of(self, program: str) -> list[int]:
+        """Return the processes of jobs that run a program, ``submit.worker``, and their forks."""
+        found = []
+        for pid in self._processes(None):
+            with contextlib.suppress(OSError):
+                if program in Path(f"/proc/{pid}/cmdline").read_text().split("\0"):
+                    found.append(pid)
+        return found
+
+    def send(self, pid: int, number: signal.Signals) -> bool:
+        """Send a signal to a process of this cluster; whether it was still there."""
+        with contextlib.suppress(OSError):
+            handle = os.pidfd_open(pid)
+            try:  # The number may belong to somebody else by now; what is open stays what it was.
+                if _environment_of(pid).get("SLURM_CONF") == str(self.conf):
+                    signal.pidfd_send_signal(handle, number)
+                    return True
+            finally:
+                os.close(handle)
+        return False
+
     def _kill_processes(self, node: str | None = None) -> None:
         for pid in self._processes(node):
-            with contextlib.suppress(OSError):
-                handle = os.pidfd_open(pid)
-                try:  # The number may belong to somebody else by now; what is open stays what it was.
-                    if _environment_of(pid).get("SLURM_CONF") == str(self.conf):
-                        signal.pidfd_send_signal(handle, signal.SIGKILL)
-                finally:
-                    os.close(handle)
+            self.send(pid, signal.SIGKILL)
 
     def cancel_all(self) -> None:
         """Cancel every job and wait until none is left at work."""

@@ -1,137 +1,51 @@
 """The project's own graphs on a real Slurm: a production and a night end as in a single process."""
 
 import datetime
-import importlib.util
 import json
 import os
 import subprocess
 import sys
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-import threadpoolctl
-from astropy.io import fits
-
-from sst1m.sources import DEFAULT_SOURCES
-from submit.backends import make_backend
-from submit.campaign import campaigns
-from submit.site import load_site
-from submit.status import read_status
-
-ROOT = Path(__file__).parents[2]
-#: What differs from the production of the integration tests: forests of a telescope, near to the night's sky.
-CHANGES = (
-    ('setups = ["stereo"]', 'setups = ["mono"]'),
-    ('cuts = ["global", "efficiency"]', 'cuts = ["global"]'),
-    ("zenith = [20]", "zenith = [45]"),
-    ("azimuth = [180]", "azimuth = [250]"),
-    ("nsb = [100]", "nsb = [200]"),
+import science
+from science import (
+    SITE,
+    ScienceFarm,
+    configure_production,
+    differing_products,
+    is_complete,
+    nights,
+    one_thread,
+    photons,
+    productions,
+    small_night,
+    small_production,
 )
 
-SITE = """
-backend = "slurm"
-state_dir = "state"
-[queue]
-max_running = 3
-[node]
-latency_s = 2.0
-min_free_mb = 1
-[plan]
-shard_minutes = 10.0
-"""
-
-
-def _load(name: str):
-    """Import what the integration tests make nights and productions with; the tests are no package."""
-    path = ROOT / "tests" / "integration" / f"{name}.py"
-    spec = importlib.util.spec_from_file_location(f"integration_{name}", path)
-    module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-nights, productions = _load("conftest"), _load("test_production")
+ROOT = Path(__file__).parents[2]
 raw_templates, make_night, warm = nights.raw_templates, nights.make_night, nights.warm
 differing_tables, make_production = nights.differing_tables, productions.make_production
-
-
-@dataclass
-class Farm:
-    """A site with ``luigi.cfg`` and ``submit.toml`` beside each other, and the command."""
-
-    base: Path
-    env: dict[str, str] = field(default_factory=dict)
-    settings: str = SITE
-
-    def __post_init__(self) -> None:
-        (self.base / "submit.toml").write_text(self.settings)
-        self.site = load_site(self.base / "submit.toml")
-
-    def call(self, *words: str) -> tuple[int, str]:
-        done = subprocess.run(
-            [sys.executable, "-c", "from submit.cli import main; main()", *words], cwd=self.base,
-            env=os.environ | self.env | {"LUIGI_CONFIG_PATH": str(self.base / "luigi.cfg")},
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=120,
-        )  # fmt: skip
-        return done.returncode, done.stdout
-
-    def status(self):
-        campaign = campaigns(self.site.state_dir)[-1]
-        return read_status(campaign, self.site, make_backend(self.site))
-
-    def said(self) -> str:
-        logs = sorted(self.site.state_dir.rglob("*.log"), key=lambda path: path.stat().st_mtime)
-        return "\n".join(f"{path}:\n{path.read_text()[-800:]}" for path in logs[-4:])
+alone = science.alone
 
 
 @pytest.fixture
 def make_farm(slurm):
     """Return a maker of farms on the shared Slurm."""
-    yield lambda base: Farm(base, slurm.env)
+    yield lambda base: ScienceFarm(base, slurm.env)
     slurm.cancel_all()
-
-
-def _one_thread():
-    """Sums depend on the number of threads in their last bits; an element of one core has one."""
-    threadpoolctl.threadpool_limits(1)
-
-
-@pytest.fixture(scope="module")
-def alone(make_production):
-    """Return a production that one process made."""
-    production = _production(make_production)
-    status, output = production.run(before=_one_thread)
-    assert status == 0, output
-    return production
-
-
-def _production(make):
-    made = make()
-    text = made.file.read_text()
-    for old, new in CHANGES:
-        assert text.count(old) == 1, old
-        text = text.replace(old, new)
-    made.file.write_text(text)
-    return made
 
 
 @pytest.mark.slow
 def test_a_production_on_slurm_equals_that_of_one_process(alone, make_production, make_farm, wait_for):
-    production = _production(make_production)
-    (production.base / "luigi.cfg").write_text(
-        f"[site]\nmc_dir = {production.layout.mc_dir}\nirf_dir = {production.irf_dir}\n"
-        f"mc_config_file = {production.config}\n"
-    )
+    production = small_production(make_production)
+    words = configure_production(production)
     farm = make_farm(production.base)
-    words = ("MakeProduction", "--production", str(production.file))
     status, output = farm.call("submit", *words)
     assert status == 0 and "submitted" in output, output
     wait_for(production.layout.record.exists, farm.said, 180)
-    ours, theirs = production.products(), alone.products()
-    assert ours.keys() == theirs.keys() and any(name.endswith("_dl2.h5") for name in ours)
-    content = productions.content
-    assert [name for name in ours if content(ours[name]) != content(theirs[name])] == []
+    assert any(name.endswith("_dl2.h5") for name in production.products())
+    assert differing_products(production, alone) == []
     assert json.loads(production.layout.record.read_text())["complete"]
     # the last job of the round may still be looking, which the command says with another status
     wait_for(lambda: farm.call("submit", *words) == (0, "complete: nothing is missing\n"), farm.said, 60)
@@ -139,32 +53,13 @@ def test_a_production_on_slurm_equals_that_of_one_process(alone, make_production
     assert farm.status().total["done"] > 20
 
 
-def _night(make, alone):
-    """Return a night with one run of each telescope, to be analysed by what a production has made."""
-    night = make()
-    paths = {
-        "irf_dir": alone.irf_dir,
-        "mono_model_dir": alone.layout.root / "models_mono",
-        "sources_file": DEFAULT_SOURCES,
-    }
-    night.more_site, night.until = paths, ()
-    lines = "\n".join(f"{key} = {path}" for key, path in paths.items())
-    night.configure(site=lines, night="stereo = false\nirf_method = nearest")
-    values = json.loads(night.config.read_text())
-    values["analysis"]["global_gammaness_cut"] = productions.ANALYSIS["global_gammaness_cut"]
-    night.config.write_text(json.dumps(values))
-    night.add(21, 1)
-    night.add(22, 1)
-    return night
-
-
 @pytest.mark.slow
 def test_a_night_on_slurm_equals_that_of_one_process(
     alone, make_night, warm, make_farm, wait_for, differing_tables
 ):
-    local, night = _night(make_night, alone), _night(make_night, alone)
+    local, night = small_night(make_night, alone), small_night(make_night, alone)
     options = ("--night-stereo", "false", "--night-irf-method", "nearest")
-    command = warm(local, *options, before=_one_thread)
+    command = warm(local, *options, before=one_thread)
     assert command.wait() == 0, command.text()
     farm = make_farm(night.base)
     words = ("RunNight", "--date", f"{nights.NIGHT:%Y-%m-%d}")
@@ -172,21 +67,15 @@ def test_a_night_on_slurm_equals_that_of_one_process(
     assert status == 0 and "submitted" in output, output
     again, _ = farm.call("submit", *words)
     assert again == 0, "safe to be called at any time"
-    wait_for(lambda: _is_complete(night), farm.said, 180)
+    wait_for(lambda: is_complete(night), farm.said, 180)
     names = [str(path.relative_to(night.ana)) for path in sorted(night.ana.rglob("*/cs?/*/*.h5"))]
     assert names == [str(path.relative_to(local.ana)) for path in sorted(local.ana.rglob("*/cs?/*/*.h5"))]
     assert len(names) == 4 and sum("_dl2" in name for name in names) == 2
     assert [name for name in names if differing_tables(night.ana / name, local.ana / name)] == []
     lists = sorted(night.ana.rglob("dl3/*_dl3.fits"))
     assert len(lists) == 2
-    n_photons = 0
-    for path in lists:
-        ours, theirs = (
-            fits.getdata(one, "EVENTS") for one in (path, local.ana / path.relative_to(night.ana))
-        )
-        assert ours.tobytes() == theirs.tobytes()
-        n_photons += len(ours)
-    assert n_photons > 0
+    assert all(photons(path) == photons(local.ana / path.relative_to(night.ana)) for path in lists)
+    assert sum(len(photons(path)) for path in lists) > 0
     assert {row["state"] for row in night.manifest().values()} == {"done"}
     wait_for(lambda: farm.status().total.keys() == {"done"}, farm.said, 30)
     stages = {(row.stage, row.by): row.counts["done"] for row in farm.status().rows}
@@ -196,16 +85,12 @@ def test_a_night_on_slurm_equals_that_of_one_process(
     wait_for(lambda: farm.call("submit", *words) == (0, "complete: nothing is missing\n"), farm.said, 60)
 
 
-def _is_complete(night) -> bool:
-    return night.layout.record.exists() and json.loads(night.layout.record.read_text())["complete"]
-
-
 @pytest.mark.slow
 def test_a_run_that_its_process_does_not_survive_is_given_up_and_the_night_goes_on(make_night, wait_for):
     night = make_night()
     night.add(21, 1)
     night.add(21, 2)
-    farm = Farm(night.base, settings=SITE.replace('"slurm"', '"local"') + 'finalizer = "none"\n')
+    farm = ScienceFarm(night.base, settings=SITE.replace('"slurm"', '"local"') + 'finalizer = "none"\n')
     words = ("RunNight", "--date", f"{nights.NIGHT:%Y-%m-%d}", "--until", "dl1")
     status, output = farm.call("submit", *words)
     assert status == 0, output
@@ -245,7 +130,7 @@ def _cron_lines():
 
 @pytest.mark.slow
 def test_the_crontab_follows_last_night_as_it_stands(alone, make_night, tmp_path, wait_for):
-    night = _night(make_night, alone)
+    night = small_night(make_night, alone)
     (night.base / "submit.toml").write_text(SITE.replace('"slurm"', '"local"'))
     last_night = datetime.datetime.now(datetime.UTC).date() - datetime.timedelta(days=1)
     raw = nights.raw_path(night.raw, nights.RawName(1, last_night, 1))

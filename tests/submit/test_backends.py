@@ -144,7 +144,9 @@ def test_a_controller_that_is_away_for_a_while_is_waited_for(start_slurm, make_s
 
 
 def test_states_that_nobody_knows_are_not_ends():
-    states = read_queue("7|0|REQUEUE_HOLD|0||7|\n7|1|NEW_WORD|0|n1|8|\n7|2|COMPLETING|0|n1|9|\nnonsense\n")
+    states = read_queue(
+        "7|0|REQUEUE_HOLD|0||7|None|\n7|1|NEW_WORD|0|n1|8|None|\n7|2|COMPLETING|0|n1|9|None|\nnonsense\n"
+    )
     assert [element.phase for element in states["7"].elements.values()] == ["queued", "queued", "running"]
 
 

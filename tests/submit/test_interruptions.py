@@ -63,6 +63,26 @@ def test_a_node_that_dies_loses_nothing(farm, slurm):
         slurm.wait_idle(node)
 
 
+def test_what_no_node_could_start_is_not_held_for_ever(start_slurm, make_farm, monkeypatch):
+    cluster = start_slurm(1)
+    monkeypatch.setenv("SLURM_CONF", cluster.env["SLURM_CONF"])
+    made = make_farm("slurm", 2)
+    mend = cluster.spoil_node(*cluster.nodes)
+    assert made.submit().n_arrays == 2
+
+    def held():
+        return cluster.run("squeue", "-h", "-r", "-o", "%r").count("launch failed requeued held") == 2
+
+    made.wait_for(held, "Slurm holds both elements", 60)
+    mend()
+    status, text = made.said_by("submit", *made.words)
+    assert status == 0 and "is held for good, cancelled" in text and "submitted" in text
+    made.wait_result()
+    assert [made.tries(n) for n in range(2)] == [1, 1]
+    made.wait_quiet()
+    assert not cluster.run("squeue", "-h")
+
+
 def test_cancelled_half_way_and_resumed(farm):
     made = farm(4, minutes=10)
     made.plant(**{f"n{n}": "slow" for n in range(4)})
