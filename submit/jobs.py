@@ -69,6 +69,8 @@ class Limits:
     slots : int or None
         Number of elements that can run at a time, where that is known and small: fewer shards than that would
         leave some idle.
+    n_nodes : int or None
+        Number of machines.
     """
 
     max_array_size: int | None = None
@@ -76,6 +78,7 @@ class Limits:
     remembers_s: float | None = None
     walltime_s: float | None = None
     slots: int | None = None
+    n_nodes: int | None = None
 
 
 @dataclass(frozen=True)

@@ -43,22 +43,39 @@ class Account:
         Newest result of every task that ever had one.
     elements : Counter
         Number of elements by phase.
+    well : dict of str to float
+        When a task was last done on a node, by the node's name [s, Unix].
     """
 
     active: dict[str, str] = field(default_factory=dict)
     failures: dict[str, list[Record]] = field(default_factory=lambda: defaultdict(list))
     latest: dict[str, Record] = field(default_factory=dict)
     elements: Counter[str] = field(default_factory=Counter)
+    well: dict[str, float] = field(default_factory=dict)
 
-    def bad_nodes(self, limit: int) -> tuple[str, ...]:
-        """Return the nodes on which at least so many tasks died with their node."""
+    def bad_nodes(self, limit: int, n_nodes: int | None = None) -> tuple[str, ...]:
+        """
+        Return the nodes on which tasks died with their node, and on which none was done since.
+
+        Parameters
+        ----------
+        limit : int
+            So many died there.
+        n_nodes : int, optional
+            Number of nodes: where most of them are bad, it is not the nodes, and none is named.
+        """
         dead = Counter(
             str(failure.get("node"))
             for failures in self.failures.values()
             for failure in failures
-            if failure.get("class") == "node" and failure.get("node")
+            if failure.get("class") == "node" and failure.get("node") and not self._since_well(failure)
         )
-        return tuple(sorted(node for node, number in dead.items() if number >= limit))
+        bad = tuple(sorted(node for node, number in dead.items() if number >= limit))
+        return () if n_nodes is not None and len(bad) > n_nodes / 2 else bad
+
+    def _since_well(self, failure: Record) -> bool:
+        """Whether the node of a failure has done a task since."""
+        return self.well.get(str(failure.get("node")), 0.0) > float(failure.get("ended") or 0)
 
 
 @dataclass(frozen=True)
@@ -136,6 +153,9 @@ def _enter(account: Account, results: Iterable[Record], forgiven: Mapping[str, f
     for result in results:
         task_id = result["id"]
         account.latest[task_id] = result
+        if result["outcome"] == "done":
+            node = str(result.get("node"))
+            account.well[node] = max(account.well.get(node, 0.0), float(result.get("ended") or 0))
         if result["outcome"] == "failed" and float(result.get("ended") or 0) > forgiven.get(task_id, 0.0):
             account.failures[task_id].append(result)
 

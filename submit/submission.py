@@ -65,7 +65,8 @@ def submit_planned(
             log.info("%s: %s elements wait for room in the queue (%s)", record.name, record.n_elements, room)
             continue
         before = [records[need].native_id for need in record.needs if need in records]
-        _submit(record, _job(campaign.root, record, site, account, _alive(before, jobs)), backend)
+        job = _job(campaign.root, record, site, account, limits, _alive(before, jobs))
+        _submit(record, job, backend)
         room -= record.n_elements
         number += 1
     return number
@@ -92,7 +93,9 @@ def _ended(native: str, jobs: Jobs) -> bool:
     return not state.known or all(element.phase == "ended" for element in state.elements.values())
 
 
-def _job(root: Root, record: ArrayRecord, site: Site, account: Account, before: tuple[str, ...]) -> Job:
+def _job(
+    root: Root, record: ArrayRecord, site: Site, account: Account, limits: Limits, before: tuple[str, ...]
+) -> Job:
     return Job(
         name=record.job_name,
         directory=record.directory,
@@ -104,7 +107,7 @@ def _job(root: Root, record: ArrayRecord, site: Site, account: Account, before: 
         depends_on=before,
         throttle=site.queue.max_running,
         environment=_environment(root, site),
-        exclude_nodes=account.bad_nodes(site.node.exclude_after_failures),
+        exclude_nodes=account.bad_nodes(site.node.exclude_after_failures, limits.n_nodes),
     )
 
 
@@ -172,7 +175,7 @@ def submit_finalizer(
         command=(sys.executable, "-m", "submit.finalize", str(campaign.directory), str(follows + 1)),
         depends_on=before,
         environment=_environment(campaign.root, site),
-        exclude_nodes=account.bad_nodes(site.node.exclude_after_failures),
+        exclude_nodes=account.bad_nodes(site.node.exclude_after_failures, limits.n_nodes),
     )
     _submit(record, job, backend)
 
@@ -184,5 +187,5 @@ def render_first(root: Root, array: Array, site: Site, backend: Backend) -> tupl
         array.name, array.stage, f"s-key-{array.name}", len(array.shards), array.cpus, array.mem_mb,
         array.walltime_s, array.needs, directory=directory,
     )  # fmt: skip
-    job = _job(root, record, site, Account(), ())
+    job = _job(root, record, site, Account(), Limits(), ())
     return backend.script(job), backend.arguments(job)

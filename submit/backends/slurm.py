@@ -147,6 +147,15 @@ def _seconds(text: str) -> float | None:
     return 86400.0 * days + 3600.0 * hours + 60.0 * minutes + seconds
 
 
+def _of_partitions(partitions: list[dict[str, str]]) -> tuple[float | None, int | None]:
+    """Return the longest time limit [s] of partitions, None where there is none, and their number of nodes."""
+    limits = [_seconds(one.get("MaxTime", "")) for one in partitions]
+    sizes = [int(size) for one in partitions if (size := one.get("TotalNodes", "")).isdigit()]
+    known = [limit for limit in limits if limit is not None]
+    longest_s = max(known) if known and len(known) == len(limits) else None
+    return longest_s, max(sizes, default=None)
+
+
 class Slurm:
     """
     Array jobs by sbatch, states by squeue and, where there is accounting, by sacct.
@@ -183,19 +192,21 @@ class Slurm:
         sizes = [self._number("MaxArraySize"), self.site.queue.max_array_size]
         # The largest legal index is one less than the setting, which is then the number of elements.
         size = min((one for one in sizes if one is not None), default=None)
-        return Limits(size, self._number("MaxJobCount"), self._number("MinJobAge"), self._longest_s())
+        longest_s, n_nodes = _of_partitions(self._partitions())
+        return Limits(
+            size, self._number("MaxJobCount"), self._number("MinJobAge"), longest_s, n_nodes=n_nodes
+        )
 
-    def _longest_s(self) -> float | None:
-        """Return the longest time limit of the partitions that are used [s]; None if there is none."""
+    def _partitions(self) -> list[dict[str, str]]:
+        """Return the properties of the partitions that are used."""
         lines = ask(("scontrol", "show", "partition", "--oneliner"), self._patience_s).out.splitlines()
         wanted = self.site.queue.name.split(",") if self.site.queue.name else []
-        limits = []
-        for line in lines:
-            fields = dict(word.split("=", 1) for word in line.split() if "=" in word)
-            if fields.get("PartitionName") in wanted or (not wanted and fields.get("Default") == "YES"):
-                limits.append(_seconds(fields.get("MaxTime", "")))
-        known = [limit for limit in limits if limit is not None]
-        return max(known) if known and len(known) == len(limits) else None
+        known = [dict(word.split("=", 1) for word in line.split() if "=" in word) for line in lines]
+        return [
+            one
+            for one in known
+            if one.get("PartitionName") in wanted or (not wanted and one.get("Default") == "YES")
+        ]
 
     def script(self, job: Job) -> str:
         """Return the text of ``array.sh``."""

@@ -180,6 +180,20 @@ def test_nodes_on_which_tasks_died_are_avoided(make_site, make_job):
     for number, node in enumerate(["n1", "n1", "n2", ""]):
         account.failures[f"T{number}"].append({"class": "node", "node": node})
     account.failures["T9"].append({"class": "oom", "node": "n2"})
-    assert account.bad_nodes(2) == ("n1",)
+    assert account.bad_nodes(2) == account.bad_nodes(2, 3) == ("n1",)
     backend = make_backend(make_site("slurm"))
     assert "--exclude=n1" in backend.arguments(make_job(backend, exclude_nodes=("n1",)))
+
+
+def test_a_node_that_works_again_is_not_avoided_for_ever(farm):
+    account = Account()
+    account.failures["T"] = [{"class": "node", "node": "n1", "ended": time} for time in (10.0, 20.0)]
+    account.well["n1"] = 15.0
+    assert account.bad_nodes(2) == () and account.bad_nodes(1) == ("n1",)
+    account.well["n1"] = 21.0
+    assert account.bad_nodes(1) == ()
+    # What happens on most machines is no fault of a machine, and without any there is no work.
+    for node in ("n2", "n3"):
+        account.failures[node] = [{"class": "node", "node": node, "ended": 30.0}]
+    assert account.bad_nodes(1, 3) == () and account.bad_nodes(1, 4) == ("n2", "n3")
+    assert farm(1).backend.limits().n_nodes == 3
