@@ -134,7 +134,7 @@ class Campaign:
                 f"{holder.get('host', '?')}, process {holder.get('pid', '?')}; "
                 f"wait, or remove {self.lock} if that process is dead"
             )
-        aside = self.lock.with_name(f".lock.{uuid.uuid4().hex}")
+        aside = self.lock.with_name(f".lock.{uuid.uuid4().hex}.part")
         with contextlib.suppress(FileNotFoundError):
             self.lock.rename(aside)
             if aside.read_text(encoding="utf-8") != text:

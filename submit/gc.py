@@ -3,10 +3,10 @@
 import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from submit.campaign import Campaign, campaigns
+from submit.campaign import campaigns
 from submit.rounds import Round, rounds_of
 from submit.site import Site
 
@@ -31,8 +31,9 @@ def leftovers(site: Site, *, keep_days: float) -> Iterator[Path]:
         Age of a closed round from which its files go [d]; its results stay.
     """
     oldest_job_s = 2 * 60 * site.queue.max_walltime_minutes
-    for directory in sorted({site.state_dir, *_places(site)}):
-        yield from _parts(directory, oldest_job_s)
+    yield from _old_parts(sorted(site.state_dir.rglob(f".*{_PART}*")), oldest_job_s)
+    for directory in sorted(set(_product_directories(site))):
+        yield from _old_parts(sorted(directory.glob(f".*{_PART}*")), oldest_job_s)
     for lease in (site.state_dir / "leases").glob("*/*"):
         if _age(lease) > max(site.plan.stale_lease_s, oldest_job_s):
             yield lease
@@ -42,28 +43,17 @@ def leftovers(site: Site, *, keep_days: float) -> Iterator[Path]:
                 yield from _bulk(known)
 
 
-def _places(site: Site) -> Iterator[Path]:
+def _product_directories(site: Site) -> Iterator[Path]:
     """Yield the directories of the products of all campaigns."""
     for campaign in campaigns(site.state_dir):
-        yield campaign.directory
-        yield from _product_directories(campaign)
+        for known in rounds_of(campaign):
+            for record in known.arrays():
+                outputs = (path for _, item in record.items() for path in item["outputs"])
+                yield from {Path(place) for path in outputs if (place := os.path.dirname(path))}
 
 
-def _product_directories(campaign: Campaign) -> Iterator[Path]:
-    seen: set[str] = set()
-    for known in rounds_of(campaign):
-        for record in known.arrays():
-            for _, item in record.items():
-                seen |= {os.path.dirname(path) for path in item["outputs"]}
-    yield from map(Path, seen - {""})
-
-
-def _parts(directory: Path, age_s: float) -> Iterator[Path]:
-    if not directory.is_dir():
-        return
-    for path in sorted(directory.iterdir()):
-        if path.name.startswith(".") and _PART in path.name and path.is_file() and _age(path) > age_s:
-            yield path
+def _old_parts(paths: Iterable[Path], age_s: float) -> Iterator[Path]:
+    return (path for path in paths if path.is_file() and _age(path) > age_s)
 
 
 def _bulk(known: Round) -> Iterator[Path]:

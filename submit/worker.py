@@ -72,13 +72,14 @@ class Worker:
         return self._signal
 
     def listen(self) -> None:
-        """Take the batch system's warning and its order to end."""
+        """Take the batch system's warning and its order to end, or a person's."""
 
         def handler(reason: str, _number: int, _frame: object) -> None:
             self._signal = self._signal or reason
 
         signal.signal(signal.SIGUSR1, partial(handler, TIMEOUT))
-        signal.signal(signal.SIGTERM, partial(handler, "terminated"))
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, partial(handler, "terminated"))
 
     def run(self) -> ExitCode:
         """Do all tasks for which there is time, and write what became of each."""
@@ -215,7 +216,7 @@ def _check_environment(items: tuple[ManifestItem, ...], settings: WorkerSettings
     StateError
         Saying what is wrong with it.
     """
-    probe = settings.state_dir / f".probe-{socket.gethostname()}-{os.getpid()}"
+    probe = settings.state_dir / f".probe-{socket.gethostname()}-{os.getpid()}.part"
     try:
         probe.touch()
         probe.unlink()

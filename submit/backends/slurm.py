@@ -148,7 +148,7 @@ def _seconds(text: str) -> float | None:
 
 
 def _of_partitions(partitions: list[dict[str, str]]) -> tuple[float | None, int | None]:
-    """Return the longest time limit [s] of partitions, None where there is none, and their number of nodes."""
+    """Return the longest time limit of partitions [s], None where there is none, and the number of nodes."""
     limits = [_seconds(one.get("MaxTime", "")) for one in partitions]
     sizes = [int(size) for one in partitions if (size := one.get("TotalNodes", "")).isdigit()]
     known = [limit for limit in limits if limit is not None]

@@ -120,13 +120,15 @@ def test_what_is_left_over_is_removed_and_nothing_else(make_farm):
     assert made.submit().complete
     part, new = made.where / "out" / ".7.a1b2.part.txt", made.where / "out" / ".8.a1b2.part.txt"
     lease = made.site.state_dir / "leases" / "00" / "gone"
+    record = next(made.campaign.rounds.glob("*/001-leaf/array.json"))
+    torn = record.with_name(f".{record.name}.17-a1b2.part")
     lease.parent.mkdir(parents=True, exist_ok=True)
     long_ago = time.time() - 40 * 86400
-    for path in (part, new, lease):
+    for path in (part, new, lease, torn):
         path.write_text("x")
     closed = list(made.campaign.rounds.glob("*/closed.json"))
     assert len(closed) == 1
-    for path in (part, lease, *closed):
+    for path in (part, lease, torn, *closed):
         os.utime(path, (long_ago, long_ago))
     before = {path for path in (made.where, made.site.state_dir) for path in path.rglob("*")}
     status, listed = made.said_by("gc", "--dry-run")
@@ -135,8 +137,8 @@ def test_what_is_left_over_is_removed_and_nothing_else(make_farm):
     status, removed = made.said_by("gc")
     assert status == 0 and removed.replace("were", "would be") == listed
     gone = before - {p for p in (made.where, made.site.state_dir) for p in p.rglob("*")}
-    assert {part, lease} < gone
-    rest = gone - {part, lease}
+    assert {part, lease, torn} < gone
+    rest = gone - {part, lease, torn}
     assert rest and all({"logs", "results"} & set(path.relative_to(closed[0].parent).parts) for path in rest)
     assert made.submit().complete and made.status().total == {"done": 4}
     assert made.said_by("gc")[1] == "0 were removed\n"

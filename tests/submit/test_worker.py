@@ -175,7 +175,7 @@ def test_what_does_not_fit_before_the_end_is_left(shard):
     assert shard.results()[-2:] == [("2", "done", None), ("3", "not-started", None)]
 
 
-@pytest.mark.parametrize("number", [signal.SIGUSR1, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGUSR1, signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_the_task_and_leaves_the_rest(shard, wait_for, number):
     (shard.where / "plant" / "0").write_text("stuck")
     shard.fill(shard.task(0), shard.task(1))
