@@ -14,6 +14,7 @@ from .disp import disp_of_source, source_in_camera
 
 __all__ = [
     "GAMMA",
+    "TARGETS",
     "feature_matrix",
     "feature_names",
     "finite_rows",
@@ -24,6 +25,14 @@ __all__ = [
 
 #: CORSIKA's codes of the primaries as ctapipe's files carry them.
 GAMMA, ELECTRON = 0, 1
+#: What each forest learns, by the stem of its file.
+TARGETS = {
+    "reg_energy": ("log_true_energy",),
+    "reg_disp_norm": ("disp_norm",),
+    "reg_disp": ("disp_dx", "disp_dy"),
+    "class_disp_sign": ("disp_sign",),
+    "class_gh": ("true_shower_primary_id",),
+}
 
 #: Truncated here, a feature is still larger or smaller than all thresholds; scikit-learn refuses more.
 _LARGEST = float(np.finfo(np.float32).max)

@@ -344,6 +344,8 @@ def _check_fit(card: MisdirectionCard, events: ReconstructedEvents, config: Anal
             f"reconstructed as {events.tel_setup} by the forests of {events.node}; "
             "give the directory of those"
         )
+    if tuple(card.forests[STEM].targets) != (TARGET,):
+        raise ModelMismatchError(f"{STEM} has learned something else than {TARGET}; train again")
     if card.models != model_checksums(events):
         raise ModelMismatchError(
             "the misdirection forest was trained with events that other forests have reconstructed; train it "

@@ -10,9 +10,12 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import ConfigDict, TypeAdapter, ValidationError
 
-from ..errors import InputError, ModelMismatchError
+from ..errors import ConfigError, ModelMismatchError, UnreadableError
+from ..json_object import json_object, sealed
 from ..nodes import Node
+from .features import TARGETS
 
 __all__ = [
     "CARD_FORMAT",
@@ -33,6 +36,8 @@ PROBE_TOLERANCE = 1e-6
 #: Of these, the first two parts of the version must be the same as in training: their files depend on it.
 _LIBRARIES = ("scikit-learn", "numpy", "joblib")
 _BINDING = ("scikit-learn",)
+#: Every key known, no value ever converted: a card with anything else was not written by training.
+_STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
 
 def model_key(telescope: int) -> str:
@@ -63,8 +68,18 @@ class Probe:
         Rows of outputs.
     """
 
+    __pydantic_config__: ClassVar[ConfigDict] = _STRICT
+
     inputs: list[list[float]]
     answers: list[list[float]]
+
+    def shape_problem(self, n_features: int) -> str:
+        """Say why a forest with so many features cannot be asked at all; empty if it can."""
+        if not self.inputs or len(self.inputs) != len(self.answers):
+            return f"the card has {len(self.inputs)} inputs to try it with and {len(self.answers)} answers"
+        if {len(row) for row in self.inputs} != {n_features} or len({len(row) for row in self.answers}) > 1:
+            return f"the rows to try it with do not all have {n_features} features and as many answers"
+        return ""
 
     def problem(self, answers: NDArray[np.float64]) -> str:
         """Say how the answers of a loaded forest differ; empty if they are right."""
@@ -106,6 +121,8 @@ class ForestCard:
         To recognise it by.
     """
 
+    __pydantic_config__: ClassVar[ConfigDict] = _STRICT
+
     file: str
     sha256: str
     size: int
@@ -128,14 +145,17 @@ class StoredCard:
     A subclass is a frozen dataclass with at least ``node``, ``forests`` and ``libraries``.
     """
 
+    __pydantic_config__: ClassVar[ConfigDict] = _STRICT
+
+    node: str
     forests: dict[str, ForestCard]
     libraries: dict[str, str]
     #: Command that writes the card, for messages.
     command: ClassVar[str]
 
     def to_json(self) -> bytes:
-        """Return the content of the file."""
-        return (json.dumps({"format": CARD_FORMAT} | asdict(self), indent=1, default=str) + "\n").encode()
+        """Return the content of the file, with a checksum of its own."""
+        return (json.dumps(sealed({"format": CARD_FORMAT} | asdict(self)), indent=1) + "\n").encode()
 
     @classmethod
     def read(cls, path: Path) -> tuple[Self, str]:
@@ -144,33 +164,32 @@ class StoredCard:
 
         Raises
         ------
-        InputError
-            There is none.
+        UnreadableError
+            There is none that can be read.
         ModelMismatchError
             It is none that this version understands.
         """
         try:
             text = path.read_bytes()
         except OSError as error:
-            raise InputError(
+            raise UnreadableError(
                 f"{path}: there is no model card ({error.strerror}); forests without one are not used: "
-                f"train them with {cls.command}"
+                f"check the disk, or train them with {cls.command}"
             ) from None
         try:
-            return cls._from_dict(json.loads(text)), hashlib.sha256(text).hexdigest()
-        except (ValueError, TypeError, KeyError) as error:
-            reason = " ".join(str(error).split())
+            return cls._from_dict(json_object(text)), hashlib.sha256(text).hexdigest()
+        except (ValueError, KeyError, ConfigError) as error:
             raise ModelMismatchError(
-                f"{path} is not a model card of this version ({reason}); train again"
+                f"{path} is not a model card of this version ({_reason(error)}); train again"
             ) from None
 
     @classmethod
     def _from_dict(cls, content: dict[str, Any]) -> Self:
         if content.pop("format") != CARD_FORMAT:
             raise ValueError("its format is another one")
-        forests = content.pop("forests")
-        Node.parse(content["node"])
-        return cls(forests={stem: _forest_card(entry) for stem, entry in forests.items()}, **content)
+        card = TypeAdapter(cls).validate_json(json.dumps(content))
+        Node.parse(card.node)
+        return card
 
     def check_libraries(self) -> None:
         """
@@ -230,9 +249,9 @@ class ModelCard(StoredCard):
     training: dict[str, Any] = field(default_factory=dict)
     provenance: dict[str, Any] = field(default_factory=dict)
 
-    def check_telescope(self, telescope: int, *, stereo: bool) -> None:
+    def check_place(self, telescope: int, node: Node, *, stereo: bool) -> None:
         """
-        Refuse models of another telescope, or of mono for stereo and the reverse.
+        Refuse models of another telescope or node, or of mono for stereo and the reverse.
 
         Raises
         ------
@@ -244,6 +263,10 @@ class ModelCard(StoredCard):
             raise ModelMismatchError(
                 f"these are {kinds[self.stereo]} models of telescope {self.telescope}, wanted are "
                 f"{kinds[stereo]} models of telescope {telescope}; give the directory of those"
+            )
+        if Node.parse(self.node) != node:
+            raise ModelMismatchError(
+                f"these are models of {self.node}, wanted are those of {node}; put them where they belong"
             )
 
     def check_features(self, wanted: Mapping[str, tuple[str, ...]], disp_method: str) -> None:
@@ -279,10 +302,19 @@ class ModelCard(StoredCard):
                     f"configuration names: {difference(self.forests[stem].features, names)}; "
                     "use the lists of training or train again"
                 )
+            learned = tuple(self.forests[stem].targets)
+            if learned != TARGETS[stem]:
+                raise ModelMismatchError(
+                    f"{stem} of {model_key(self.telescope)} has learned {', '.join(learned)} and not "
+                    f"{', '.join(TARGETS[stem])}; train again"
+                )
 
 
-def _forest_card(entry: dict[str, Any]) -> ForestCard:
-    return ForestCard(**(entry | {"probe": Probe(**entry["probe"])}))
+def _reason(error: Exception) -> str:
+    if isinstance(error, ValidationError):
+        first = error.errors(include_url=False)[0]
+        return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+    return " ".join(str(error).split())
 
 
 def difference(trained: list[str], wanted: tuple[str, ...]) -> str:

@@ -17,7 +17,7 @@ import numpy as np
 from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 
 from ..config import AnalysisConfig
-from ..errors import ConfigError, InputError, ModelMismatchError
+from ..errors import ConfigError, InputError, ModelMismatchError, UnreadableError
 from ..nodes import Node, NodeChoice, nearest_node
 from .features import feature_names
 from .forest import FlatForest
@@ -174,14 +174,14 @@ class ModelStore:
             known = ", ".join(map(str, sorted(nodes))) or "none"
             raise ModelMismatchError(f"{self.model_dir} has no models of {node}; there are: {known}")
         directory = nodes[node]
-        return ModelSet(node, directory, {t: self._telescope(directory, t) for t in telescopes})
+        return ModelSet(node, directory, {t: self._telescope(node, directory, t) for t in telescopes})
 
-    def _telescope(self, directory: Path, telescope: int) -> TelescopeModels:
+    def _telescope(self, node: Node, directory: Path, telescope: int) -> TelescopeModels:
         path = require_inside(directory / card_name(telescope), self.model_dir)
         card, sha256 = ModelCard.read(path)
         key = (str(path.resolve()), sha256)
         try:
-            card.check_telescope(telescope, stereo=self.stereo)
+            card.check_place(telescope, node, stereo=self.stereo)
             card.check_libraries()
         except ModelMismatchError as error:
             raise ModelMismatchError(f"{path}: {error}") from None
@@ -206,7 +206,12 @@ def require_inside(path: Path, directory: Path) -> Path:
     ModelMismatchError
         It leaves the directory.
     """
-    if not path.resolve().is_relative_to(directory.resolve()):
+    try:
+        inside = path.resolve().is_relative_to(directory.resolve())
+    except (OSError, RuntimeError, ValueError) as error:
+        # A circle of links is a RuntimeError, a NUL in the name a ValueError.
+        raise ModelMismatchError(f"{directory}: {str(path)!r} names no file there ({error})") from None
+    if not inside:
         raise ModelMismatchError(
             f"{path} lies outside the directory of models {directory.resolve()}; model files are "
             "code, so only those inside are loaded: copy it there if you trust it"
@@ -228,7 +233,7 @@ def load_forest(path: Path, entry: ForestCard) -> FlatForest:
 
     Raises
     ------
-    InputError
+    UnreadableError
         The file is missing or unreadable.
     ModelMismatchError
         It is not what its card says.
@@ -236,7 +241,9 @@ def load_forest(path: Path, entry: ForestCard) -> FlatForest:
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise InputError(f"{path}: the model file cannot be read ({error.strerror}); train again") from None
+        raise UnreadableError(
+            f"{path}: the model file cannot be read ({error.strerror}); check the disk, or train again"
+        ) from None
     if hashlib.sha256(content).hexdigest() != entry.sha256:
         raise ModelMismatchError(
             f"{path} is not the file that training wrote (its sha256 differs from the card); train again"
@@ -263,4 +270,4 @@ def _forest_problem(forest: object, entry: ForestCard) -> str:
         return f"its classes are {forest.classes_.tolist()}, the card says {entry.classes}"
     if entry.classes is None and forest.n_outputs_ != len(entry.targets):
         return f"it has {forest.n_outputs_} outputs, the card names {len(entry.targets)}"
-    return ""
+    return entry.probe.shape_problem(len(entry.features))

@@ -23,7 +23,7 @@ from ..io.dl1_events import read_dl1_events
 from ..nodes import Node
 from ..provenance import provenance_json, utc_now
 from .conditions import observed_node
-from .features import feature_matrix, feature_names
+from .features import TARGETS, feature_matrix, feature_names
 from .forest_files import TrainedForest, fit_forest, store_forest, training_input
 from .model_card import ForestCard, ModelCard, card_name, library_versions, model_key
 from .predict import Forests, predict_disp, predict_energy
@@ -33,13 +33,6 @@ __all__ = ["TrainingSummary", "train_forests"]
 
 Progress = Callable[[str, int, int], object]
 
-_TARGETS = {
-    "reg_energy": ("log_true_energy",),
-    "reg_disp_norm": ("disp_norm",),
-    "reg_disp": ("disp_dx", "disp_dy"),
-    "class_disp_sign": ("disp_sign",),
-    "class_gh": ("true_shower_primary_id",),
-}
 _CLASSIFIERS = ("class_disp_sign", "class_gh")
 #: Part of the gammas that the temporary forests learn from.
 _FIRST_STAGE = 0.67
@@ -257,11 +250,11 @@ class _Trainer:
         names = self._names[stem]
         inputs = np.concatenate([feature_matrix(sample.columns, names) for sample in samples.values()])
         targets = np.stack(
-            [np.concatenate([s.columns[t] for s in samples.values()]) for t in _TARGETS[stem]], axis=1
+            [np.concatenate([s.columns[t] for s in samples.values()]) for t in TARGETS[stem]], axis=1
         )
         forest = fit_forest(inputs, targets, self._config, classifier=stem in _CLASSIFIERS)
         counts = {particle: len(sample) for particle, sample in samples.items()}
-        return TrainedForest(forest, names, _TARGETS[stem], inputs, counts)
+        return TrainedForest(forest, names, TARGETS[stem], inputs, counts)
 
 
 def _simulated_node(path: Path, telescope: int) -> Node:

@@ -321,6 +321,7 @@ def test_what_does_not_belong_to_the_classes_is_refused(
     shutil.copytree(root / "models" / str(NODE), other)
     card = other / "card_misdirection_stereo.json"
     content = json.loads(card.read_text())
+    del content["checksum"]
     card.write_text(json.dumps(content | {"node": "ze40_az180_nsb100"}))
     arguments = ("-f", dl2["gamma"], *request, "--mis-models-dir", other.parent)
     assert "reconstructed as stereo by the forests of ze20" in refused(event_classes, *arguments)
