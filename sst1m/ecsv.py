@@ -15,12 +15,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sst1m.errors import ConfigError
+from sst1m.names import shown
 
 __all__ = ["Column", "TextTable", "ecsv_text", "read_ecsv"]
 
 Cell = str | int | float | None
 
 _LARGEST_TABLE = 50_000_000
+_SHOWN_COLUMNS = 12
 _META = re.compile(r"#\s+- \{(\w+): (.*)\}\s*")
 
 
@@ -51,6 +53,11 @@ class TextTable:
     meta: dict[str, object]
     names: tuple[str, ...]
     rows: tuple[tuple[int, tuple[str, ...]], ...]
+
+    def shown_names(self) -> str:
+        """Return the column names for a message, whatever they are."""
+        more = f" and {len(self.names) - _SHOWN_COLUMNS} more" if len(self.names) > _SHOWN_COLUMNS else ""
+        return ", ".join(map(shown, self.names[:_SHOWN_COLUMNS])) + more
 
 
 def ecsv_text(
@@ -110,23 +117,24 @@ def read_ecsv(path: Path) -> TextTable:
             f"{path}: has no line with column names; see the header of manifest.ecsv for the format"
         )
     delimiter = "," if "," in body[0][1] else " "
-    # Blanks may be repeated to align columns; commas may not, two of them enclose an empty value.
-    split = [
-        (
-            number,
-            tuple(
-                cell.strip() for cell in next(csv.reader([line], delimiter=delimiter, skipinitialspace=True))
-            ),
-        )
-        for number, line in body
-    ]
-    names = split[0][1]
-    for number, cells in split[1:]:
-        if len(cells) != len(names):
+    split = [(number, _cells(path, number, line, delimiter)) for number, line in body]
+    table = TextTable(path, meta, split[0][1], tuple(split[1:]))
+    for number, cells in table.rows:
+        if len(cells) != len(table.names):
             raise ConfigError(
-                f"{path} line {number}: {len(cells)} values for {len(names)} columns ({', '.join(names)})"
+                f"{path} line {number}: {len(cells)} values for {len(table.names)} columns "
+                f"({table.shown_names()})"
             )
-    return TextTable(path, meta, names, tuple(split[1:]))
+    return table
+
+
+def _cells(path: Path, number: int, line: str, delimiter: str) -> tuple[str, ...]:
+    # Blanks may be repeated to align columns; commas may not, two of them enclose an empty value.
+    try:
+        row = next(csv.reader([line], delimiter=delimiter, skipinitialspace=True, strict=True))
+    except csv.Error as error:
+        raise ConfigError(f"{path} line {number}: is no row of a table ({error}); correct it") from None
+    return tuple(cell.strip() for cell in row)
 
 
 def _read_text(path: Path) -> str:

@@ -13,6 +13,7 @@ __all__ = [
     "RawName",
     "Target",
     "parse_target",
+    "printable",
     "shown",
     "target_name_problem",
     "wobble_problem",
@@ -131,6 +132,11 @@ class Target:
 def shown(text: str, limit: int = 60) -> str:
     """Text from outside in quotes, on one line, ASCII and shortened, fit for a message or a table."""
     return ascii(text if len(text) <= limit else text[: limit - 1] + "…")
+
+
+def printable(text: str) -> str:
+    """Text with words from outside in it, fit for a terminal: printable characters and line ends only."""
+    return "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in text)
 
 
 def target_name_problem(name: str) -> str:

@@ -86,7 +86,7 @@ def read_sources(path: Path | None = None) -> SourceCatalogue:
     path = DEFAULT_SOURCES if path is None else path
     table = read_ecsv(path)
     if table.names[:3] != _COLUMNS[:3] or set(table.names[3:]) - {"aliases"}:
-        raise ConfigError(f"{path}: has the columns {', '.join(table.names)}; it needs {', '.join(_COLUMNS)}")
+        raise ConfigError(f"{path}: has the columns {table.shown_names()}; it needs {', '.join(_COLUMNS)}")
     sources: dict[str, Source] = {}
     aliases: dict[str, str] = {}
     for number, (name, ra, dec, *others) in table.rows:

@@ -3,9 +3,9 @@
 import os
 import tomllib
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, Strict, ValidationError
 
 from submit.errors import SiteError
 
@@ -23,11 +23,23 @@ __all__ = [
 VARIABLE = "SST1M_SUBMIT_SITE"
 _NAME = "submit.toml"
 
+#: No settings are larger [byte].
+_LARGEST_FILE = 1_000_000
+
 Positive = Annotated[int, Field(gt=0)]
 
 
+def _nameable(place: Path) -> Path:
+    if "\0" in str(place):
+        raise ValueError("a NUL is in no name of a directory")
+    return place
+
+
+_Place = Annotated[Path, Strict(False), AfterValidator(_nameable)]
+
+
 class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 class QueueSettings(_Strict):
@@ -62,7 +74,7 @@ class NodeSettings(_Strict):
     min_free_mb: int = Field(default=200, ge=0, description="free space without which nothing is begun [MB]")
     cores: Positive | None = Field(default=None, description="cores of the local backend; default: all")
     exclude_after_failures: Positive = Field(
-        default=2, description="failures of a node after which it is avoided"
+        default=2, description="failures of a node, with no success since, after which it is avoided"
     )
 
 
@@ -119,7 +131,7 @@ class Site(_Strict):
     """
 
     backend: Literal["slurm", "openpbs", "torque", "local"]
-    state_dir: Path = Field(description="where campaigns keep their state; on the shared file system")
+    state_dir: _Place = Field(description="where campaigns keep their state; on the shared file system")
     queue: QueueSettings = QueueSettings()
     node: NodeSettings = NodeSettings()
     plan: PlanSettings = PlanSettings()
@@ -164,14 +176,29 @@ def load_site(path: Path) -> Site:
         If it cannot be read, or naming every key that is wrong.
     """
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-        site = Site(**{**content, "file": path})
-    except OSError as error:
-        raise SiteError(f"{path}: cannot be read ({error.strerror})") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SiteError(f"{path}: is not TOML ({error})") from None
+        site = Site(**{**_tables(path), "file": path})
     except ValidationError as error:
         problems = [f"{'.'.join(map(str, p['loc']))}: {p['msg'].lower()}" for p in error.errors()]
-        raise SiteError(f"{path}: {'; '.join(problems)}") from None
+        text = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in "; ".join(problems))
+        raise SiteError(f"{path}: {text}") from None
     state_dir = Path(os.path.expandvars(site.state_dir.expanduser()))
     return site.model_copy(update={"state_dir": (path.parent / state_dir).resolve()})
+
+
+def _tables(path: Path) -> dict[str, Any]:
+    """Return the content of the file, with tuples for lists as the models hold them."""
+    try:
+        if path.stat().st_size > _LARGEST_FILE:
+            raise SiteError(f"{path}: is larger than 1 MB, so it has no settings of a site; see config/sites")
+        return _with_tuples(tomllib.loads(path.read_text(encoding="utf-8-sig")))
+    except OSError as error:
+        raise SiteError(f"{path}: cannot be read ({error.strerror}); check the path and its rights") from None
+    except (ValueError, RecursionError) as error:
+        # Not only TOMLDecodeError: a number of thousands of digits is a plain ValueError.
+        raise SiteError(f"{path}: is not TOML ({error}); see config/sites for examples") from None
+
+
+def _with_tuples(value: Any) -> Any:  # noqa: ANN401 - a TOML value
+    if isinstance(value, dict):
+        return {name: _with_tuples(item) for name, item in value.items()}
+    return tuple(map(_with_tuples, value)) if isinstance(value, list) else value

@@ -42,5 +42,5 @@ __all__ = [
     "TrainForests",
 ]
 
-set_truthful_defaults()
 explain_errors()
+set_truthful_defaults()

@@ -1,6 +1,7 @@
 """Guards around luigi.cfg: unknown keys are errors, and exit codes tell the truth without it, too."""
 
 from collections import defaultdict
+from configparser import InterpolationError
 from difflib import get_close_matches
 
 from luigi import Config, retcodes
@@ -36,12 +37,29 @@ _DEFAULTS = {
 
 
 def set_truthful_defaults() -> None:
-    """Set what luigi.cfg leaves open so that a failure never looks like a success."""
+    """
+    Set what luigi.cfg leaves open so that a failure never looks like a success.
+
+    Raises
+    ------
+    ConfigError
+        If a value that luigi.cfg gives to luigi itself cannot be understood.
+    """
     config = get_config()
     for section, values in _DEFAULTS.items():
         for key, value in values.items():
             if not config.has_option(section, key):
                 config.set(section, key, value)
+    _check_values()
+
+
+def _check_values() -> None:
+    """Raise `ConfigError` where luigi would end with a traceback: on a value for luigi itself that is none."""
+    for section in _DEFAULTS:
+        try:
+            Register.get_task_cls(section)()
+        except (ValueError, InterpolationError) as error:
+            raise ConfigError(f"luigi.cfg, [{section}]: {error.__cause__ or error} ({error})") from None
 
 
 def _keys_by_section() -> dict[str, list[str]]:

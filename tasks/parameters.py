@@ -160,6 +160,8 @@ def optional_site_path(name: str) -> Path | None:
     value = getattr(_section(site), name)
     if not value:
         return None
+    if "\0" in value:
+        raise ConfigError(f"[site] {name} = {value!r} has a NUL in it, as no path has; write it again")
     path = Path(value).expanduser()
     if not path.is_absolute():
         raise ConfigError(f"[site] {name} = {value} is not absolute; write the whole path")

@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from ..errors import ConfigError
+from ..names import printable
 from .describe import describe_config
 from .fields import telescope_key
 from .models import AnalysisConfig, DataConfig, McConfig
@@ -54,6 +55,8 @@ def _read_text(path: Path) -> str:
 def _parse(text: str, path: Path) -> _Object:
     try:
         document = json.loads(text, object_pairs_hook=_object)
+        # Escapes can stand for half of a character, which nothing after this could write or print.
+        json.dumps(document, ensure_ascii=False).encode()
     except json.JSONDecodeError as error:
         raise ConfigError(
             f"{path}: is not JSON, line {error.lineno} column {error.colno}: {error.msg}"
@@ -254,6 +257,7 @@ def config_from_dict(document: Mapping[str, Any], source: str | Path = "configur
         problems += [line for line in dict.fromkeys(lines) if line.split(":")[0] not in told]
     if config is not None and not problems:
         return config
+    problems = [printable(problem) for problem in problems]
     if len(problems) == 1:
         raise ConfigError(f"{source}: {problems[0]}")
     raise ConfigError(f"{source}: {len(problems)} problems\n  " + "\n  ".join(problems))

@@ -1,7 +1,6 @@
 """Traffic lights: quantities of a run or a night against limits from ``config/quality.toml``."""
 
 import math
-import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -11,8 +10,10 @@ from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from ..config.fields import Section
 from ..errors import ConfigError
+from ..names import printable
 from ..night_science import DEFAULT_LIMITS
 from ..sources import Source
+from ..toml_file import read_toml
 
 __all__ = [
     "LEVELS",
@@ -150,21 +151,16 @@ def read_limits(path: Path | None = None) -> QualityLimits:
     """
     path = DEFAULT_LIMITS if path is None else path
     try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
-        return QualityLimits.model_validate(_with_tuples(document))
-    except OSError as error:
-        raise ConfigError(f"{path}: limits of quality cannot be read ({error.strerror})") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: is not TOML: {error}") from None
+        return QualityLimits.model_validate(_with_tuples(read_toml(path, "limits of quality")))
     except ValidationError as failure:
-        raise ConfigError(f"{path}: " + "; ".join(_problems(failure))) from None
+        raise ConfigError(f"{path}: {printable('; '.join(_problems(failure)))}") from None
 
 
 def _with_tuples(value: object) -> Any:  # noqa: ANN401 - a TOML value
     if isinstance(value, Mapping):
         return {name: _with_tuples(item) for name, item in value.items()}
     if isinstance(value, list):
-        return tuple(float(item) if isinstance(item, int) else item for item in value)
+        return tuple(_with_tuples(item) for item in value)
     return value
 
 

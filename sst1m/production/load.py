@@ -1,7 +1,6 @@
 """Reads the file of a production, and says everything that is wrong with it at once."""
 
 import json
-import tomllib
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from pathlib import Path
@@ -10,11 +9,12 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from ..errors import ConfigError
+from ..names import printable
+from ..toml_file import read_toml
 from .model import Production
 
 __all__ = ["load_production", "production_from_dict"]
 
-_LARGEST_FILE = 1_000_000
 _SHOWN_LENGTH = 60
 #: Names that pydantic puts into the place of an error for its own branches.
 _BRANCHES = frozenset({"simulator", "files", "command", "constrained-float"})
@@ -35,22 +35,7 @@ def load_production(path: Path) -> Production:
         If the file cannot be read or is not TOML, or with one line for each key that is misspelt, missing
         or outside its allowed values.
     """
-    return production_from_dict(_parse(path), path)
-
-
-def _parse(path: Path) -> dict[str, Any]:
-    try:
-        if path.stat().st_size > _LARGEST_FILE:
-            raise ConfigError(f"{path}: is larger than 1 MB, so it is no production; give a TOML file")
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ConfigError(f"{path}: no such file; give the TOML file of a production") from None
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read ({error.strerror}); check its rights") from None
-    except UnicodeDecodeError:
-        raise ConfigError(f"{path}: is not text in UTF-8; give the TOML file of a production") from None
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{path}: is not TOML: {error}") from None
+    return production_from_dict(read_toml(path, "a production"), path)
 
 
 def production_from_dict(document: Mapping[str, Any], source: str | Path = "production") -> Production:
@@ -76,7 +61,7 @@ def production_from_dict(document: Mapping[str, Any], source: str | Path = "prod
         places = [error["loc"] for error in errors]
         # A list whose members are wrong is also reported as too short.
         causes = [e for e in errors if e["type"] != "too_short" or not _has_deeper(e["loc"], places)]
-        lines = list(dict.fromkeys(line for error in causes for line in _lines(error, document)))
+        lines = list(dict.fromkeys(printable(line) for error in causes for line in _lines(error, document)))
     if len(lines) == 1:
         raise ConfigError(f"{source}: {lines[0]}")
     raise ConfigError(f"{source}: {len(lines)} problems\n  " + "\n  ".join(lines))

@@ -1,6 +1,5 @@
 """A simulated night: the raw files of both telescopes in the layout of the site, and the truth about them."""
 
-import json
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
@@ -15,6 +14,7 @@ from ..errors import OutputError, RawFileError
 from ..instrument import TEL_IDS
 from ..io.fits_header import CardValue
 from ..io.raw_header import read_raw_header
+from ..json_object import json_object
 from ..layout import raw_directory, raw_path
 from .calibration_files import write_calibration
 from .camera import CameraModel, camera_model
@@ -132,7 +132,7 @@ def _claim(root: Path, spec: NightSpec) -> None:
     """Make sure that no other night of this date lies here: simulated and real ones must never mix."""
     path = specification_path(root, spec)
     try:
-        other = json.loads(path.read_text())["fingerprint"]
+        other = json_object(path.read_text())["fingerprint"]
     except FileNotFoundError:
         for directory in (raw_directory(root, spec.date, tel_id - 20) for tel_id in TEL_IDS):
             if directory.is_dir() and any(directory.iterdir()):
@@ -159,10 +159,11 @@ def _write_specification(root: Path, spec: NightSpec, **facts: object) -> None:
 def _group_record(root: Path, spec: NightSpec, group: Group) -> dict | None:
     """Return what was noted of a group of runs that was made before, None where it is not complete."""
     try:
-        record = json.loads(_truth_path(root, spec, group).with_suffix(".json").read_text())
-    except (OSError, ValueError):
+        record = json_object(_truth_path(root, spec, group).with_suffix(".json").read_text())
+        made = all((root / name).is_file() for name in record["files"])
+    except (OSError, ValueError, KeyError, TypeError):
         return None
-    return record if all((root / name).is_file() for name in record["files"]) else None
+    return record if made else None
 
 
 def _simulate_group(

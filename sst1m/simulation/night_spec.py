@@ -3,14 +3,18 @@
 import datetime
 import hashlib
 import json
+import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from ..errors import ConfigError
+from ..json_object import json_object
 from ..sources import Source
 
 #: Goes up whenever the same specification would give other bytes than before.
 _MAKER = 1
+_FIRST_YEAR, _LAST_YEAR = 1980, 2200
+_MOST_RUNS, _DAY_MINUTES = 9999, 24 * 60
 
 __all__ = ["NightSpec", "night_is_complete", "simulation_directory", "specification_path"]
 
@@ -68,8 +72,17 @@ class NightSpec:
     missing_runs: bool = True
 
     def __post_init__(self) -> None:
-        wrong = [name for name in ("flux", "background", "nsb_mhz", "pedestal_hz") if getattr(self, name) < 0]
-        wrong += [name for name in ("n_runs", "run_seconds", "interval_minutes") if getattr(self, name) <= 0]
+        amounts = ("flux", "background", "nsb_mhz", "pedestal_hz", "wobble_deg", "seed")
+        sizes = ("n_runs", "run_seconds", "interval_minutes")
+        # Written so that NaN is wrong, too.
+        wrong = [name for name in amounts if not 0 <= getattr(self, name) < math.inf]
+        wrong += [name for name in sizes if not 0 < getattr(self, name) < math.inf]
+        if not _FIRST_YEAR <= self.date.year <= _LAST_YEAR:
+            wrong.append(f"date (only {_FIRST_YEAR} to {_LAST_YEAR})")
+        if self.n_runs > _MOST_RUNS or self.interval_minutes > _DAY_MINUTES:
+            wrong.append("n_runs, interval_minutes (longer than a day, or more runs than numbers)")
+        if not (0 <= self.source.ra_deg < 360 and -90 <= self.source.dec_deg <= 90):
+            wrong.append("ra, dec (no position)")
         if self.run_seconds > 60 * self.interval_minutes:
             wrong.append("interval_minutes (shorter than a run)")
         if self.nsb_mhz > 800:
@@ -98,9 +111,8 @@ def specification_path(root: Path, spec: NightSpec) -> Path:
 def night_is_complete(spec: NightSpec, root: Path) -> bool:
     """Whether this very night was simulated before, to its end."""
     try:
-        made = json.loads(specification_path(root, spec).read_text())
-    except (OSError, ValueError):
+        made = json_object(specification_path(root, spec).read_text())
+        same = made["fingerprint"] == spec.fingerprint() and made["complete"] is True
+        return same and all(Path(root, name).is_file() for name in made["files"])
+    except (OSError, ValueError, KeyError, TypeError):
         return False
-    if made.get("fingerprint") != spec.fingerprint():
-        return False
-    return bool(made.get("complete")) and all(Path(root, name).is_file() for name in made.get("files", {}))

@@ -62,6 +62,7 @@ def test_without_luigi_cfg_the_missing_paths_are_named(command):
             SITE + "[worker]\nkeep_alife = true\n",
             ("[worker] keep_alife is unknown; did you mean keep_alive?",),
         ),
+        (SITE.replace("{0}/raw", "{0}/r\0w"), ("[site] root_dir", "NUL")),
         (SITE + "[RunNight]\nuntill = dl1\n", ("[RunNight] untill is unknown; did you mean until?",)),
         (SITE + "[night]\nsettle_minutes = soon\n", ("[night]", "settle_minutes", "soon")),
         (SITE + "[night]\ncs1 = perhaps\n", ("[night]", "cs1", "perhaps")),
@@ -76,6 +77,12 @@ def test_mistakes_in_luigi_cfg_are_named(command, text, words):
     result = command(text)
     assert result.returncode == 35, result.stderr
     assert_one_line(result, *words)
+
+
+def test_values_for_luigi_itself_are_named(command):
+    result = command(SITE + "[core]\nno_lock = perhaps\n")
+    assert (result.returncode, len(result.stderr.splitlines())) == (1, 1), result.stderr
+    assert "luigi.cfg, [core]" in result.stderr and "no_lock" in result.stderr
 
 
 @pytest.mark.parametrize(
