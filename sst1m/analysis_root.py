@@ -6,6 +6,7 @@ from pathlib import Path
 
 from sst1m.checkpoint import held_lock, sweep_parts, write_json
 from sst1m.errors import ConfigError
+from sst1m.json_object import json_object
 
 __all__ = ["RECORD_NAME", "check_analysis_root", "claim_analysis_root"]
 
@@ -79,13 +80,14 @@ def check_analysis_root(
 
 def _read(path: Path) -> dict[str, object]:
     try:
-        record = json.loads(path.read_text())
+        record = json_object(path.read_text())
         return {key: record[key] for key in ("fingerprint", "options", "config")}
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read ({error.strerror}); check its rights") from None
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError) as error:
         raise ConfigError(
-            f"{path}: is not the record of an analysis; restore it, or choose a new ana_dir"
+            f"{path}: is not the record of an analysis ({error}); restore it, or choose a new ana_dir; "
+            "remove it only if all products there are of the present configuration"
         ) from None
 
 

@@ -20,6 +20,7 @@ from pathlib import Path
 
 from sst1m.checksum import forget_checksum, with_checksum
 from sst1m.errors import OutputError
+from sst1m.json_object import sealed
 
 __all__ = [
     "SideFiles",
@@ -188,8 +189,8 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 
 def write_json(path: Path, content: Mapping[str, object]) -> None:
-    """Write a JSON object atomically, for people to read as well."""
-    write_atomically(path, (json.dumps(content, indent=1, ensure_ascii=True, default=str) + "\n").encode())
+    """Write a JSON object atomically, for people to read as well, with a checksum in it."""
+    write_atomically(path, (json.dumps(sealed(content), indent=1) + "\n").encode())
 
 
 @contextlib.contextmanager

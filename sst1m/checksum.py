@@ -6,6 +6,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from sst1m.errors import InputError
+from sst1m.json_object import json_object, sealed
 
 __all__ = ["check_unchanged", "forget_checksum", "with_checksum"]
 
@@ -15,7 +16,7 @@ _CHUNK = 1 << 22
 
 def with_checksum(record: bytes, part: Path) -> bytes:
     """
-    Add size and checksum of a product to the JSON object that is written beside it.
+    Add size and checksum of a product to the JSON object that is written beside it, and its own checksum.
 
     Parameters
     ----------
@@ -26,7 +27,7 @@ def with_checksum(record: bytes, part: Path) -> bytes:
     """
     content = json.loads(record)
     content[_KEY] = {"size": part.stat().st_size, "crc32": _crc32(part)}
-    return (json.dumps(content, indent=1) + "\n").encode()
+    return (json.dumps(sealed(content), indent=1) + "\n").encode()
 
 
 def forget_checksum(path: Path) -> None:
@@ -71,7 +72,7 @@ def check_unchanged(path: Path) -> None:
 
 def _known(record: Path) -> dict[str, int] | None:
     try:
-        known = json.loads(record.read_text())[_KEY]
+        known = json_object(record.read_text())[_KEY]
         return {name: int(known[name]) for name in ("size", "crc32")}
     except (OSError, ValueError, KeyError, TypeError):
         return None

@@ -1,6 +1,7 @@
 """The manifest of a night: every raw file, what it holds, and the one state it is in."""
 
 import datetime
+import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterable
@@ -141,6 +142,13 @@ class Manifest:
 
     def text(self) -> str:
         """Return the manifest as ECSV, the same text for the same night."""
+        return self._text({"checksum": self.checksum()})
+
+    def checksum(self) -> str:
+        """Return the checksum of all that the text says."""
+        return hashlib.sha256(self._text({}).encode()).hexdigest()[:32]
+
+    def _text(self, more_meta: dict[str, str]) -> str:
         meta = {
             "night": f"{self.date:%Y-%m-%d}",
             "signature": self.signature,
@@ -148,19 +156,19 @@ class Manifest:
             "recheck_after_ns": self.recheck_after_ns or 0,
             "unreadable_ns": self.unreadable_ns or 0,
         }
-        return ecsv_text(COLUMNS, (vars(row) for row in self.rows), meta)
+        return ecsv_text(COLUMNS, (vars(row) for row in self.rows), meta | more_meta)
 
 
 def read_manifest(path: Path) -> Manifest | None:
     """
-    Read a manifest; None where there is none, or one that this version cannot use and that has to be made
-    again.
+    Read a manifest; None where there is none, or one that was damaged or that this version cannot use: it has
+    to be made again.
     """
     if not path.exists():
         return None
     try:
         return _manifest(read_ecsv(path))
-    except (ConfigError, KeyError, TypeError, ValueError):
+    except (ConfigError, KeyError, TypeError, ValueError, RecursionError):
         return None
 
 
@@ -168,7 +176,7 @@ def _manifest(table: TextTable) -> Manifest:
     if table.names != tuple(column.name for column in COLUMNS):
         raise ValueError("other columns")
     meta = table.meta
-    return Manifest(
+    manifest = Manifest(
         date=datetime.date.fromisoformat(str(meta["night"])),
         rows=tuple(_row(dict(zip(table.names, cells, strict=True))) for _, cells in table.rows),
         signature=str(meta["signature"]),
@@ -176,6 +184,10 @@ def _manifest(table: TextTable) -> Manifest:
         recheck_after_ns=int(str(meta["recheck_after_ns"])) or None,
         unreadable_ns=int(str(meta["unreadable_ns"])) or None,
     )
+    # A row that was lost, or a digit that has changed, would be a run lost in silence.
+    if meta["checksum"] != manifest.checksum():
+        raise ValueError("damaged")
+    return manifest
 
 
 def _row(cells: dict[str, str]) -> ManifestRow:

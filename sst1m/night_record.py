@@ -1,6 +1,5 @@
 """Keeps the manifest of a night up to date with the disk, and closes the night when nothing is left to do."""
 
-import json
 import logging
 import time
 from collections import Counter
@@ -13,6 +12,7 @@ from typing import Any, Literal
 from sst1m.checkpoint import explained_write_errors, held_lock, sweep_parts, write_atomically, write_json
 from sst1m.corrections import corrections_digest
 from sst1m.errors import Sst1mError
+from sst1m.json_object import json_object
 from sst1m.layout import NightLayout
 from sst1m.manifest import STATES, Manifest, read_manifest
 from sst1m.names import RawName
@@ -283,7 +283,7 @@ def is_closed(plan: NightPlan) -> bool:
     This costs a listing of the raw directories and one look at each product; nothing heavy is imported.
     """
     try:
-        record = json.loads(plan.night.record.read_text())
+        record = json_object(plan.night.record.read_text())
         return (
             record["complete"] is True
             and LEVELS.index(record["until"]) >= LEVELS.index(plan.until)
@@ -292,12 +292,18 @@ def is_closed(plan: NightPlan) -> bool:
             and (plan.until == "dl1" or record["science"] == plan.science)
             and _has_targets(record, plan.targets)
             and record["signature"] == _present_signature(plan.request)
-            and plan.night.manifest.exists()
+            and _is_of(plan.night.manifest, record["signature"])
             and all((plan.night.root / product).exists() for product in record["products"])
         )
-    except (OSError, ValueError, KeyError, TypeError, Sst1mError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, Sst1mError):
         # Whatever is wrong with the record or the raw files comes to light when the night is done anew.
         return False
+
+
+def _is_of(path: Path, signature: str) -> bool:
+    """Whether a manifest is there, whole, and of the directories that a night was closed with."""
+    manifest = read_manifest(path)
+    return manifest is not None and manifest.signature == signature
 
 
 def _has_targets(record: Mapping[str, Any], asked: Sequence[str]) -> bool:

@@ -13,6 +13,8 @@ import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from sst1m.json_object import json_object
+
 __all__ = [
     "cpu_seconds",
     "input_record",
@@ -154,10 +156,9 @@ def provenance_json(
 def read_provenance(path: Path) -> dict[str, object] | None:
     """Return the provenance beside a product; None where there is none that can be read."""
     try:
-        record = json.loads(path.read_text())
+        return json_object(path.read_text())
     except (OSError, ValueError):
         return None
-    return record if isinstance(record, dict) else None
 
 
 def _user() -> str:

@@ -1,6 +1,5 @@
 """The state of a run, derived from the disk alone: its product, or the record of why there is none."""
 
-import json
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -8,6 +7,7 @@ from typing import Literal
 
 from sst1m.checkpoint import held_lock, remove_product, write_json
 from sst1m.errors import OutputError, SkippedRun
+from sst1m.json_object import json_object
 from sst1m.layout import NightLayout, side_paths
 from sst1m.manifest import Manifest, ManifestRow, RunState, sorted_rows
 from sst1m.names import RawName
@@ -86,9 +86,11 @@ def clear_failures(night: NightLayout, name: RawName) -> None:
 def failure_of(night: NightLayout, name: RawName, kind: FailureKind, raw_file: Path) -> FailureRecord | None:
     """Return the record of a failure; None if there is none, or the raw file has changed since."""
     try:
-        record = FailureRecord(**json.loads(night.failure_record(kind, name).read_text()))
+        record = FailureRecord(**json_object(night.failure_record(kind, name).read_text()))
         status = raw_file.stat()
     except (OSError, ValueError, TypeError):
+        return None
+    if not all(isinstance(text, str) for text in (record.error, record.message, record.log)):
         return None
     return record if (record.size, record.mtime_ns) == (status.st_size, status.st_mtime_ns) else None
 

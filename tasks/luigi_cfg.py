@@ -54,7 +54,7 @@ def set_truthful_defaults() -> None:
 
 
 def _check_values() -> None:
-    """Raise `ConfigError` where luigi would end with a traceback: on a value for luigi itself that is none."""
+    """Raise `ConfigError` for a value that luigi itself cannot read: it would end with a traceback."""
     for section in _DEFAULTS:
         try:
             Register.get_task_cls(section)()

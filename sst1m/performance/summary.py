@@ -12,6 +12,7 @@ from astropy.table import Column, QTable
 
 from ..checkpoint import committed
 from ..errors import InputError
+from ..json_object import json_object, sealed
 
 __all__ = ["SCHEMA", "SUMMARY_NAME", "PerformanceSummary", "table_json"]
 
@@ -64,12 +65,12 @@ class PerformanceSummary:
             If it is missing, broken, or of another schema.
         """
         try:
-            content = json.loads(path.read_text())
+            content = json_object(path.read_text())
         except (OSError, ValueError) as error:
             raise InputError(
                 f"{path}: summary of the performance cannot be read ({error}); make it anew"
             ) from error
-        found = content.get("schema") if isinstance(content, dict) else None
+        found = content.get("schema")
         if found != SCHEMA:
             raise InputError(f"{path}: its schema is {found}, this version reads {SCHEMA}; make it anew")
         return cls(path, content)
@@ -84,4 +85,4 @@ class PerformanceSummary:
             If it cannot be written.
         """
         with committed(self.path, validate=type(self).read) as part:
-            part.write_text(json.dumps(self.content, indent=1, allow_nan=False) + "\n")
+            part.write_text(json.dumps(sealed(self.content), indent=1, allow_nan=False) + "\n")

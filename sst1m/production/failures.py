@@ -1,12 +1,12 @@
 """Records of shards that cannot be made: why, from which file, and until when that counts."""
 
-import json
 import os
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from ..checkpoint import write_json
+from ..json_object import json_object
 from ..layout_mc import ProductionLayout, Role, ShardName
 from .plan import Sample, Shard
 
@@ -72,7 +72,7 @@ def failure_of(layout: ProductionLayout, shard: Shard) -> ShardFailure | None:
 
 def _read(path: Path) -> ShardFailure | None:
     try:
-        return ShardFailure(**json.loads(path.read_text()))
+        return ShardFailure(**json_object(path.read_text()))
     except (OSError, ValueError, TypeError):
         return None
 

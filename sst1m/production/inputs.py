@@ -1,7 +1,6 @@
 """Files that lie on disk and become shards: which belong to which sample, remembered in one list."""
 
 import glob
-import json
 import logging
 from collections.abc import Mapping
 from functools import lru_cache
@@ -10,6 +9,7 @@ from pathlib import Path
 
 from ..checkpoint import held_lock, sweep_parts, write_json
 from ..errors import ConfigError, InputError
+from ..json_object import json_object
 from ..layout_mc import Particle, ProductionLayout, Role
 from ..nodes import Node
 from .model import Production
@@ -100,11 +100,13 @@ def _write(path: Path, source: Files, files: Mapping[str, list[str]]) -> None:
 @lru_cache(maxsize=2)
 def _read(path: Path, source: Files, _mtime_ns: int) -> dict[str, list[str]]:
     try:
-        record = json.loads(path.read_text())
+        record = json_object(path.read_text())
         files = {key: [str(name) for name in names] for key, names in record["files"].items()}
         pattern = record["pattern"]
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ConfigError(f"{path}: cannot be read ({error}); restore it") from None
+        raise ConfigError(
+            f"{path}: cannot be read ({error}); restore it, or remove it if nothing was made yet"
+        ) from None
     if pattern != source.pattern:
         raise ConfigError(
             f"{path} lists files of another pattern ({pattern}); go back to that pattern, or give the "

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..checkpoint import committed
 from ..errors import InputError
+from ..json_object import json_object, sealed
 from .plan import PlannedProduction
 
 if TYPE_CHECKING:
@@ -104,7 +105,7 @@ def write_check(path: Path, content: Mapping[str, Any]) -> None:
         If it cannot be written.
     """
     with committed(path, validate=read_interpolation_check) as part:
-        part.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n")
+        part.write_text(json.dumps(sealed(content), indent=1, allow_nan=False) + "\n")
     for row in content["rows"]:
         better = [
             row[f"{what}_nearest"] / (row[f"{what}_interpolated"] or math.nan)
@@ -127,14 +128,14 @@ def read_interpolation_check(path: Path) -> dict[str, Any]:
         If it is missing, broken, or of another schema.
     """
     try:
-        content = json.loads(path.read_text())
+        content = json_object(path.read_text())
     except FileNotFoundError:
         raise InputError(f"{path}: not checked; MakeProduction writes it after the responses") from None
     except (OSError, ValueError) as error:
         raise InputError(
             f"{path}: check of the interpolation cannot be read ({error}); make it anew"
         ) from error
-    found = content.get("schema") if isinstance(content, dict) else None
+    found = content.get("schema")
     if found != INTERPOLATION_SCHEMA:
         raise InputError(
             f"{path}: its schema is {found}, this version reads {INTERPOLATION_SCHEMA}; make it anew"

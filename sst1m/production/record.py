@@ -1,11 +1,11 @@
 """The closing record of a production: what was reached, with which settings, and where the products are."""
 
-import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..checkpoint import held_lock, sweep_parts, write_json
+from ..json_object import json_object
 from ..layout import side_paths
 from ..provenance import read_provenance, software_versions, utc_now
 
@@ -87,7 +87,7 @@ def is_closed(record: Path, *, until: str, digests: Mapping[str, str]) -> bool:
         As in `close_production`, of the files as they are now.
     """
     try:
-        known = json.loads(record.read_text())
+        known = json_object(record.read_text())
         return (
             known["complete"] is True
             and STAGES.index(known["until"]) >= STAGES.index(until)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from sst1m.errors import InputError
+from sst1m.json_object import json_object, sealed
 
 __all__ = ["SCHEMA", "SCHEMA_VERSION", "check_numbers", "encoded", "read_numbers"]
 
@@ -19,7 +20,7 @@ _MANDATORY = (
 
 def encoded(content: dict[str, Any]) -> bytes:
     """Return numbers as JSON text; what is not a finite number becomes null."""
-    return (json.dumps(_finite(content), indent=1, allow_nan=False) + "\n").encode()
+    return (json.dumps(sealed(_finite(content)), indent=1, allow_nan=False) + "\n").encode()
 
 
 def _finite(value: Any) -> Any:
@@ -40,10 +41,10 @@ def read_numbers(path: Path) -> dict[str, Any]:
         They cannot be read, are of another kind, of a later version, or lack something.
     """
     try:
-        content = json.loads(path.read_text())
+        content = json_object(path.read_text())
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: numbers cannot be read: {error}; run 'sst1m quicklook' again") from error
-    if not isinstance(content, dict) or content.get("schema") != SCHEMA:
+    if content.get("schema") != SCHEMA:
         raise InputError(f"{path}: are not numbers of 'sst1m quicklook'; check the path")
     if content.get("schema_version") != SCHEMA_VERSION:
         raise InputError(

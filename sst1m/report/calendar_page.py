@@ -9,6 +9,7 @@ from typing import Any
 
 from ..checkpoint import committed, held_lock, sweep_parts, write_atomically
 from ..errors import InputError
+from ..json_object import json_object
 from .calendar_facts import CALENDAR_SCHEMA, calendar_basis, calendar_facts
 from .chart import Axis, Series, chart
 from .html import Html, joined, link, missing, number, state, table, tag
@@ -61,10 +62,10 @@ def calendar_is_current(ana_dir: Path) -> bool:
     """Whether the page is there and shows all nights as they are."""
     page = calendar_page(ana_dir)
     try:
-        facts = json.loads(page.with_name("calendar.json").read_text(encoding="utf-8"))
+        facts = json_object(page.with_name("calendar.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return False
-    known = isinstance(facts, dict) and facts.get("schema") == CALENDAR_SCHEMA
+    known = facts.get("schema") == CALENDAR_SCHEMA
     return known and page.is_file() and facts.get("basis") == calendar_basis(ana_dir)
 
 

@@ -4,13 +4,11 @@ import hashlib
 import json
 from collections.abc import Mapping
 
+from ..json_object import json_object
 from ..layout import NightLayout
 from ..provenance import read_provenance
 
 __all__ = ["has_page", "record_digest"]
-
-#: The digest stands in one of so many first lines of ``night.json``.
-_FIRST_LINES = 10
 
 
 def record_digest(record: Mapping[str, object]) -> str:
@@ -20,13 +18,12 @@ def record_digest(record: Mapping[str, object]) -> str:
 
 
 def has_page(night: NightLayout) -> bool:
-    """Whether a night has a page, and the page is about its closing record as it is."""
+    """Whether a night has a page that is about its closing record as it is, and whose numbers are whole."""
     record = read_provenance(night.record)
     if record is None or not (night.report / "index.html").is_file():
         return False
-    wanted = f'"record": "{record_digest(record)}",'
     try:
-        with (night.report / "night.json").open(encoding="utf-8") as file:
-            return any(line.strip() == wanted for line, _ in zip(file, range(_FIRST_LINES), strict=False))
+        facts = json_object((night.report / "night.json").read_bytes())
     except (OSError, ValueError):
         return False
+    return facts.get("record") == record_digest(record)

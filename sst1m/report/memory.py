@@ -1,8 +1,9 @@
 """What an earlier report knows of files that have not changed: they need not be read again."""
 
-import json
 from pathlib import Path
 from typing import Any
+
+from ..json_object import json_object
 
 __all__ = ["Memory", "file_basis", "files_basis"]
 
@@ -34,11 +35,10 @@ class Memory:
 
     def __init__(self, path: Path, schema: Facts) -> None:
         try:
-            content = json.loads(path.read_text(encoding="utf-8"))
+            content = json_object(path.read_text(encoding="utf-8"))
         except (OSError, ValueError):
             content = {}
-        known = isinstance(content, dict) and content.get("schema") == schema
-        parts = content.get("parts") if known else None
+        parts = content.get("parts") if content.get("schema") == schema else None
         self._known: Facts = parts if isinstance(parts, dict) else {}
         self.kept: Facts = {}
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from ..checkpoint import committed, held_lock, sweep_parts, write_atomically
 from ..errors import InputError
+from ..json_object import json_object, sealed
 from .html import Html, joined, link, missing, number, state
 from .night_charts import (
     cameras_section,
@@ -91,7 +92,7 @@ def night_page(view: NightView) -> Facts:
 
 def facts_text(facts: Facts) -> str:
     """Return facts as JSON text, a line for each part: a number on each line would be three times as long."""
-    lines = [f"{json.dumps(name)}: {json.dumps(part, ensure_ascii=True)}" for name, part in facts.items()]
+    lines = [f"{json.dumps(name)}: {json.dumps(part)}" for name, part in sealed(facts).items()]
     return "{\n" + ",\n".join(lines) + "\n}\n"
 
 
@@ -114,10 +115,10 @@ def read_night_facts(path: Path) -> Facts:
         It cannot be read, or is of another schema.
     """
     try:
-        facts = json.loads(path.read_text(encoding="utf-8"))
+        facts = json_object(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: cannot be read: {error}; run NightReport again") from error
-    if not isinstance(facts, dict) or facts.get("schema") != NIGHT_SCHEMA:
+    if facts.get("schema") != NIGHT_SCHEMA:
         raise InputError(f"{path}: its schema is not {NIGHT_SCHEMA}; run NightReport again")
     return facts
 

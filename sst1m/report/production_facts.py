@@ -10,6 +10,7 @@ import tables
 from astropy.io import fits
 
 from ..errors import InputError
+from ..json_object import json_object
 from ..layout_mc import ProductionLayout, data_setup, parse_irf_path
 from ..nodes import Node
 from ..performance import SUMMARY_NAME, PerformanceSummary
@@ -144,12 +145,11 @@ def _info(path: Path) -> tuple[Facts | None, str]:
 def _json(path: Path, absent: str) -> Facts:
     """Return the object in a JSON file; where there is none, the reason under ``missing``."""
     try:
-        content = json.loads(path.read_text())
+        return json_object(path.read_text())
     except FileNotFoundError:
         return {"missing": absent}
     except (OSError, ValueError) as error:
         return {"missing": f"{path.name} cannot be read ({_line(error)})"}
-    return content if isinstance(content, dict) else {"missing": f"{path.name} holds no JSON object"}
 
 
 def _line(error: Exception) -> str:

@@ -8,6 +8,7 @@ import shutil
 import sys
 import time
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -196,13 +197,20 @@ def test_the_same_files_give_the_same_page(copied):
     assert first | {"written": ""} == second | {"written": ""}
 
 
+def without_run_3(night):
+    """Write the manifest as it was before run 3 of telescope 21 came."""
+    manifest = read_manifest(night.manifest)
+    rows = tuple(row for row in manifest.rows if (row.tel, row.run) != (21, 3))
+    night.manifest.write_text(replace(manifest, rows=rows).text())
+
+
 def test_unchanged_files_are_not_read_again_and_the_sums_stay_exact(copied):
     root = copied.night.root
     late = root / "Crab/cs1/dl1/SST1M1_20240304_0003_W2_dl1.h5"
     hidden = late.with_suffix(".hidden")
     late.rename(hidden)
     rows = copied.night.manifest.read_text()
-    copied.night.manifest.write_text(re.sub(r"(?m)^21,3,.*\n", "", rows))
+    without_run_3(copied.night)
     night_page(copied)
     early = root / "Crab/cs1/dl1/SST1M1_20240304_0001_W1_dl1.h5"
     status = early.stat()
@@ -222,8 +230,7 @@ def test_a_run_that_has_gone_leaves_the_sums(copied):
     night_page(copied)
     gone = copied.night.root / "Crab/cs1/dl1/SST1M1_20240304_0003_W2_dl1.h5"
     gone.unlink()
-    rows = copied.night.manifest.read_text()
-    copied.night.manifest.write_text(re.sub(r"(?m)^21,3,.*\n", "", rows))
+    without_run_3(copied.night)
     facts = night_page(NightView(copied.night, copied.paths, list))
     shutil.rmtree(copied.night.report)
     anew = night_page(NightView(copied.night, copied.paths, list))

@@ -9,6 +9,7 @@ import pytest
 
 from sst1m.analysis_root import RECORD_NAME, check_analysis_root, claim_analysis_root
 from sst1m.errors import ConfigError
+from sst1m.json_object import json_object
 from sst1m.logs import run_log
 from sst1m.provenance import input_record, provenance_json, software_versions
 
@@ -22,7 +23,7 @@ def test_the_first_configuration_stays(tmp_path):
     assert not root.exists(), "a check writes nothing"
     claim_analysis_root(root, "aa", VALUES, OPTIONS)
     claim_analysis_root(root, "aa", VALUES, OPTIONS)
-    record = json.loads((root / RECORD_NAME).read_text())
+    record = json_object((root / RECORD_NAME).read_text())
     assert record == {"fingerprint": "aa", "options": OPTIONS, "config": VALUES}
 
 

@@ -15,6 +15,7 @@ from gammapy.data import DataStore, EventList, Observation
 from ogadf_schema.events import EVENTS, GTI
 from ogadf_schema.irfs import AEFF_2D, BKG_2D, EDISP_2D, PSF_TABLE
 
+from sst1m.checkpoint import write_json
 from sst1m.dl3.blocks import BlockRules
 from sst1m.dl3.export import RECORD_NAME
 from sst1m.dl3.index import HDU_INDEX, OBS_INDEX
@@ -294,9 +295,7 @@ def test_the_next_export_replaces_the_last_one(crab_runs, files, export, tmp_pat
     export(files, tmp_path)
     foreign = tmp_path / "SST1M_Crab_obs_id_2023030400051_dl3.fits"
     foreign.write_bytes(b"not ours")
-    (tmp_path / RECORD_NAME).write_text(
-        json.dumps(json.loads((tmp_path / RECORD_NAME).read_text()) | {"files": RECORDED})
-    )
+    write_json(tmp_path / RECORD_NAME, json.loads((tmp_path / RECORD_NAME).read_text()) | {"files": RECORDED})
     (tmp_path / "keep.txt").write_text("keep")
     summary = export(files[1:], tmp_path)
     assert [path.name for path in summary.files] == [

@@ -1,7 +1,6 @@
 """The page of a production, complete or not: what it says, and that it stands by itself."""
 
 import importlib.util
-import json
 import re
 from collections import Counter
 from pathlib import Path
@@ -10,6 +9,7 @@ from urllib.parse import unquote
 import pytest
 
 from sst1m.errors import InputError
+from sst1m.json_object import json_object
 from sst1m.layout_mc import ProductionLayout
 from sst1m.performance.summary import PerformanceSummary
 from sst1m.report.production_page import production_page, render_production
@@ -107,7 +107,7 @@ def test_a_production_of_which_nothing_is_there(tmp_path, production):
 
 
 def test_the_page_is_a_function_of_its_json(page):
-    facts = json.loads(page.with_name("report.json").read_text())
+    facts = json_object(page.with_name("report.json").read_text())
     assert render_production(facts) == page.read_text(encoding="utf-8")
     with pytest.raises(InputError, match="schema"):
         render_production(facts | {"schema": {"name": "sst1m-production-report", "version": 99}})
@@ -121,7 +121,7 @@ def test_no_horizontal_scroll_in_a_real_browser(page, tmp_path):
 
 
 def test_pages_do_not_depend_on_the_working_directory(page, partial, production, monkeypatch, tmp_path):
-    before = json.loads(page.with_name("report.json").read_text())
+    before = json_object(page.with_name("report.json").read_text())
     monkeypatch.chdir(tmp_path)
     after = production_page(partial, production, Path(partial.report), irf_dir=partial.root / "irf")
     assert {**after, "written": ""} == {**before, "written": ""}
