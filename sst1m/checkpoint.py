@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from sst1m.checksum import forget_checksum, with_checksum
-from sst1m.errors import OutputError
+from sst1m.errors import InputError, OutputError
 from sst1m.json_object import sealed
 
 __all__ = [
@@ -118,8 +118,11 @@ def _concerns(error: OSError, path: Path) -> bool:
 
 
 def _is_read_only(path: Path) -> bool:
-    existing = next((parent for parent in path.parents if parent.exists()), None)
-    return existing is not None and bool(os.statvfs(existing).f_flag & os.ST_RDONLY)
+    # os.path: a directory that may not even be looked at is no reason to end with another error.
+    existing = next((parent for parent in path.parents if os.path.exists(parent)), None)
+    with contextlib.suppress(OSError):
+        return existing is not None and bool(os.statvfs(existing).f_flag & os.ST_RDONLY)
+    return False
 
 
 def _probe(directory: Path) -> str | None:
@@ -193,6 +196,15 @@ def write_json(path: Path, content: Mapping[str, object]) -> None:
     write_atomically(path, (json.dumps(sealed(content), indent=1) + "\n").encode())
 
 
+def _validate(part: Path, path: Path, validate: Callable[[Path], object]) -> None:
+    """Raise if what was written is not valid: the disk is to blame, and not what it was made from."""
+    try:
+        validate(part)
+    except InputError as error:
+        reason = disk_problem(part) or f"what was written is not complete ({error}): check the disk"
+        raise OutputError(f"{path}: cannot be written: {reason}") from error
+
+
 @contextlib.contextmanager
 def committed(
     path: Path,
@@ -234,7 +246,7 @@ def committed(
                 )
             _fsync(part)
             if validate is not None:
-                validate(part)
+                _validate(part, path, validate)
             for side_path, content in (side_files or {}).items():
                 beside = content()
                 if side_path == path.with_suffix(".json"):

@@ -5,10 +5,10 @@ import zlib
 from functools import lru_cache
 from pathlib import Path
 
-from sst1m.errors import InputError
+from sst1m.errors import InputError, UnreadableError
 from sst1m.json_object import json_object, sealed
 
-__all__ = ["check_unchanged", "forget_checksum", "with_checksum"]
+__all__ = ["check_unchanged", "forget_checksum", "is_unchanged", "with_checksum"]
 
 _KEY = "file"
 _CHUNK = 1 << 22
@@ -51,23 +51,36 @@ def check_unchanged(path: Path) -> None:
     Raises
     ------
     InputError
-        If bytes were changed, lost or added since, or cannot be read.
+        If bytes were changed, lost or added since.
+    UnreadableError
+        If they cannot be read at present.
     """
     known = _known(path.with_suffix(".json"))
-    if known is None or not path.is_file():
-        return
     try:
+        if known is None or not path.is_file():
+            return
         status = path.stat()
         same = status.st_size == known["size"] and known["crc32"] == _crc32_of(
             path, status.st_size, status.st_mtime_ns, status.st_ino
         )
     except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}); check the disk") from error
+        raise UnreadableError(f"{path}: cannot be read ({error.strerror}); check the disk") from error
     if not same:
         raise InputError(
             f"{path}: its {status.st_size} bytes are not the {known['size']} that were written: it was "
             "damaged or changed later; delete it and run again"
         )
+
+
+def is_unchanged(path: Path) -> bool:
+    """Whether a checksum stands beside a product, and its bytes are those that were written."""
+    if _known(path.with_suffix(".json")) is None:
+        return False
+    try:
+        check_unchanged(path)
+    except InputError:
+        return False
+    return path.is_file()
 
 
 def _known(record: Path) -> dict[str, int] | None:

@@ -9,6 +9,8 @@ __all__ = [
     "RawFileError",
     "SkippedRun",
     "Sst1mError",
+    "UnreadableError",
+    "system_error_text",
 ]
 
 
@@ -28,6 +30,10 @@ class InputError(Sst1mError):
     """An input that the operator provides (calibration, model, table) is missing or broken."""
 
     exit_code = 3
+
+
+class UnreadableError(InputError):
+    """The disk does not give an input at present, which says nothing about the input itself."""
 
 
 class RawFileError(InputError):
@@ -56,3 +62,21 @@ class SkippedRun(Sst1mError):
     """A run that is rightly not reduced (dark, transition, excluded by the operator)."""
 
     exit_code = 7
+
+
+def system_error_text(error: OSError) -> str:
+    """Say in one sentence which file the operating system refuses, and the way out."""
+    subject = f"{error.filename}: " if error.filename else ""
+    return (
+        f"{subject}the disk refuses it ({error.strerror}): check the disk, its mount and the rights there, "
+        "and run the same command again"
+    )
+
+
+def system_error_text(error: OSError) -> str:
+    """Say in one sentence which file the operating system refuses, and the way out."""
+    subject = f"{error.filename}: " if error.filename else ""
+    return (
+        f"{subject}the disk refuses it ({error.strerror}): check the disk, its mount and the rights there, and "
+        "run the same command again"
+    )

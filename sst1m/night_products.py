@@ -12,7 +12,7 @@ from time import monotonic, time_ns
 from typing import Literal
 
 from sst1m.checkpoint import SideFiles, held_lock, remove_product, sweep_parts, write_atomically, write_json
-from sst1m.errors import ConfigError, OutputError, Sst1mError
+from sst1m.errors import ConfigError, OutputError, Sst1mError, UnreadableError
 from sst1m.layout import NightLayout, side_paths
 from sst1m.logs import RunLog, run_log
 from sst1m.provenance import cpu_seconds, read_provenance, software_versions, source_revision, utc_now
@@ -223,7 +223,7 @@ def _provenance(
 
 def _failed(job: ProductJob, run: RunLog, basis: Mapping[str, object], error: Exception) -> ProductOutcome:
     """Record a failure that would come back, and let the others of the night go on; raise any other."""
-    if isinstance(error, OSError | MemoryError | ImportError | ConfigError | OutputError):
+    if isinstance(error, OSError | MemoryError | ImportError | ConfigError | OutputError | UnreadableError):
         run.result(f"failed: {error}")
         raise error
     message = " ".join(str(error).split())

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from astropy.io import fits
 
-from sst1m.errors import InputError
+from sst1m.io.damage import explained_damage
 
 __all__ = ["COMPONENTS", "check_dl3", "component_of", "write_dl3"]
 
@@ -49,17 +49,14 @@ def check_dl3(path: Path) -> dict[str, fits.Header]:
     ------
     InputError
         It does not open, lacks a table, is damaged, or its tables disagree.
+    UnreadableError
+        The disk does not give it at present.
     """
-    try:
-        with fits.open(path, memmap=False, checksum=False) as hdus:
-            found = {component_of(hdu.header): hdu for hdu in hdus}
-            problem = _problem(found)
-            headers = {name: hdu.header.copy() for name, hdu in found.items() if name is not None}
-    except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
-        problem, headers = " ".join(str(error).split()) or type(error).__name__, {}
-    if problem:
-        raise InputError(f"{path} is not a complete photon list ({problem}); make it again with dl2-dl3")
-    return headers
+    with explained_damage(path, "photon list"), fits.open(path, memmap=False, checksum=False) as hdus:
+        found = {component_of(hdu.header): hdu for hdu in hdus}
+        if problem := _problem(found):
+            raise ValueError(problem)
+        return {name: hdu.header.copy() for name, hdu in found.items() if name is not None}
 
 
 def _problem(found: dict[str | None, fits.BinTableHDU]) -> str:

@@ -16,7 +16,7 @@ from astropy.table import QTable, Table, meta, serialize
 from astropy.utils.data_info import serialize_context_as
 
 from ..checkpoint import committed
-from ..errors import InputError
+from ..errors import InputError, UnreadableError
 
 __all__ = ["read_table", "write_tables"]
 
@@ -61,12 +61,25 @@ def read_table(path: Path, name: str) -> QTable:
     Raises
     ------
     InputError
-        If the file or the table is missing or broken.
+        If the file or the table is broken.
+    UnreadableError
+        If the disk does not give it at present, or it is not there.
     """
+    try:
+        # HDF5 reads from memory: of what the disk refuses it would tell that there is no such table.
+        content = path.read_bytes()
+    except OSError as error:
+        raise UnreadableError(f"{path}: cannot be read ({error.strerror}); check the disk") from error
     try:
         with (
             warnings.catch_warnings(action="ignore", category=tables.NaturalNameWarning),
-            tables.open_file(str(path)) as h5,
+            # Under another name: HDF5 refuses one that is that of a file.
+            tables.open_file(
+                f"{path} in memory",
+                driver="H5FD_CORE",
+                driver_core_image=content,
+                driver_core_backing_store=0,
+            ) as h5,
         ):
             values = Table(h5.get_node(f"/{name}").read())
             lines = h5.get_node("/", f"{name}{_META}").read() if f"/{name}{_META}" in h5 else []

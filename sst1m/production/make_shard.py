@@ -16,7 +16,14 @@ from ..checkpoint import (
     sweep_parts,
     write_atomically,
 )
-from ..errors import DataQualityError, InputError, ModelMismatchError, OutputError, Sst1mError
+from ..errors import (
+    DataQualityError,
+    InputError,
+    ModelMismatchError,
+    OutputError,
+    Sst1mError,
+    UnreadableError,
+)
 from ..isolation import run_isolated
 from ..layout import side_paths
 from ..logs import RunLog, run_log
@@ -191,7 +198,10 @@ def _write(
             return check_shard(part, planned, shard)
         except InputError as error:
             # HDF5 can lose data on a full disk and say nothing.
-            if reason := disk_problem(part):
+            reason = disk_problem(part)
+            if not reason and isinstance(source, Simulator):
+                reason = f"what was written is not complete ({error})"
+            if reason:
                 raise OutputError(f"{_product(planned, shard)}: cannot be written: {reason}") from error
             raise
 
@@ -263,6 +273,8 @@ def _shard_is_to_blame(error: Exception) -> bool:
     An error of the program counts as such: one shard in ten thousand that it cannot digest shall not hold
     up the production. What the operating system or the configuration refuses says nothing about a shard.
     """
+    if isinstance(error, UnreadableError):
+        return False
     if isinstance(error, Sst1mError):
         return isinstance(error, InputError | DataQualityError | ModelMismatchError)
     return not isinstance(error, OSError | MemoryError | ImportError)

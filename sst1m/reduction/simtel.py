@@ -27,7 +27,7 @@ from tables import Table
 from traitlets.config import Config
 
 from ..config import McConfig
-from ..errors import ConfigError, InputError
+from ..errors import ConfigError, InputError, UnreadableError, system_error_text
 from ..image import CameraTables
 from ..instrument import N_PIXELS
 from ..io.dl1 import Dl1Block, Dl1Writer
@@ -62,6 +62,8 @@ def _reading(path: Path) -> Iterator[None]:
             )
             yield
     except (OSError, EOFError, ValueError, LookupError, AttributeError, UserWarning) as error:
+        if isinstance(error, OSError) and error.errno:
+            raise UnreadableError(system_error_text(error)) from error
         raise InputError(f"{path} cannot be read as a sim_telarray file ({error}); replace it") from error
     except (StopIteration, struct.error, zlib.error) as error:
         raise InputError(

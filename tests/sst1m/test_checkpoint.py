@@ -9,7 +9,7 @@ import pytest
 import tables
 
 from sst1m.checkpoint import committed, explained_write_errors, held_lock, sweep_parts, write_atomically
-from sst1m.errors import OutputError
+from sst1m.errors import InputError, OutputError
 
 
 def names(directory) -> set[str]:
@@ -181,3 +181,15 @@ def test_what_the_system_said_to_hdf5_is_said_on(tmp_path):
         raise tables.HDF5ExtError(trace)
     with pytest.raises(tables.HDF5ExtError), explained_write_errors(tmp_path / "other.h5"):
         raise tables.HDF5ExtError(trace)
+
+
+def test_what_was_just_written_and_is_not_valid_is_the_fault_of_the_disk(tmp_path):
+    def refuse(_path):
+        raise InputError("there is no table")
+
+    with (
+        pytest.raises(OutputError, match="what was written is not complete .there is no table"),
+        committed(tmp_path / "run_dl1.h5", validate=refuse) as part,
+    ):
+        part.write_bytes(b"events")
+    assert names(tmp_path) == set()

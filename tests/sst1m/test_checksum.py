@@ -1,5 +1,6 @@
 """A product that was damaged after it was written is recognised by the JSON beside it."""
 
+import errno
 import json
 import os
 
@@ -8,7 +9,7 @@ import tables
 
 from sst1m.checkpoint import committed
 from sst1m.checksum import check_unchanged
-from sst1m.errors import InputError
+from sst1m.errors import InputError, UnreadableError
 from sst1m.io.damage import explained_damage
 
 
@@ -71,3 +72,28 @@ def test_hdf5_never_meets_a_damaged_product(tmp_path):
     os.truncate(path, path.stat().st_size - 8)
     with pytest.raises(InputError, match="damaged or changed"), explained_damage(path, "DL1 file"):
         pytest.fail("it was opened")
+
+
+def test_what_the_disk_refuses_is_not_taken_for_damage(product):
+    with (
+        pytest.raises(UnreadableError, match="run_dl1.h5: this DL1 file cannot be read .Stale file handle"),
+        explained_damage(product, "DL1 file"),
+    ):
+        raise OSError(errno.ESTALE, os.strerror(errno.ESTALE), str(product))
+
+
+def test_a_file_with_its_own_bytes_is_not_damaged_whatever_a_library_makes_of_it(product):
+    """HDF5 tells of some reads that the disk refuses as of objects that are not there."""
+    with (
+        pytest.raises(UnreadableError, match="although it has the bytes that were written"),
+        explained_damage(product, "DL1 file"),
+    ):
+        raise tables.NoSuchNodeError("there is no /dl1/event")
+
+
+def test_without_a_checksum_a_lack_is_taken_for_damage(product):
+    product.with_suffix(".json").unlink()
+    with pytest.raises(InputError, match="not a complete DL1 file") as caught:
+        with explained_damage(product, "DL1 file"):
+            raise tables.NoSuchNodeError("there is no /dl1/event")
+    assert not isinstance(caught.value, UnreadableError)
