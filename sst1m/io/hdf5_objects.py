@@ -22,6 +22,7 @@ from ..errors import OutputError
 
 __all__ = [
     "check_rows",
+    "children",
     "copy_object",
     "count_rows",
     "flush_all",
@@ -41,6 +42,8 @@ _ID, _NAME, _STATUS = ctypes.c_int64, ctypes.c_char_p, ctypes.c_int
 #: Functions of HDF5 1.14: what they return and take.
 _FUNCTIONS: dict[str, tuple[type, ...]] = {
     "H5Fflush": (_STATUS, _ID, ctypes.c_int),
+    "H5Gget_num_objs": (_STATUS, _ID, ctypes.POINTER(ctypes.c_uint64)),
+    "H5Lexists": (ctypes.c_int, _ID, _NAME, _ID),
     "H5Ocopy": (_STATUS, _ID, _NAME, _ID, _NAME, _ID, _ID),
     "H5Pcreate": (_ID, _ID),
     "H5Pset_copy_object": (_STATUS, _ID, ctypes.c_uint),
@@ -168,12 +171,39 @@ def _copy(source: tables.File, path: str, parent: int, name: str, properties: in
 
 
 def is_in(h5file: tables.File, path: str) -> bool:
-    """Return whether a file has an object, without opening it."""
-    group, _, name = path.rpartition("/")
-    try:
-        return name in h5file.get_node(group or "/")
-    except tables.NoSuchNodeError:
-        return False
+    """
+    Return whether a file has an object, without opening it.
+
+    PyTables would answer from its listing of the group, which is short without a word where the disk has
+    refused a part of it.
+
+    Raises
+    ------
+    tables.HDF5ExtError
+        If HDF5 cannot tell.
+    """
+    root, parts = h5file.root._v_objectid, path.strip("/").split("/")
+    return all(
+        _call("H5Lexists", root, "/".join(parts[:number]).encode(), _DEFAULT)
+        for number in range(1, len(parts) + 1)
+    )
+
+
+def children(h5file: tables.File, path: str) -> list[str]:
+    """
+    Return the names of all that a group holds.
+
+    Raises
+    ------
+    tables.HDF5ExtError
+        If the disk has refused a part of the listing, of which PyTables says nothing.
+    """
+    group, number = h5file.get_node(path), ctypes.c_uint64()
+    _call("H5Gget_num_objs", group._v_objectid, ctypes.byref(number))
+    names = sorted([*group._v_children, *group._v_hidden])
+    if len(names) != number.value:
+        raise tables.HDF5ExtError(f"{len(names)} of {number.value} objects in {path} could be listed")
+    return names
 
 
 def copy_object(source: tables.File, path: str, target: tables.File, new_path: str = "") -> None:
@@ -221,7 +251,7 @@ def check_rows(h5file: tables.File, path: str) -> None:
     """
     group, _, name = path.rpartition("/")
     if name in h5file.get_node(group or "/")._v_groups:
-        for inside in h5file.get_node(path)._v_children:
+        for inside in children(h5file, path):
             check_rows(h5file, f"{path}/{inside}")
     else:
         read_rows(h5file, path)

@@ -20,9 +20,10 @@ from numpy.typing import NDArray
 
 from ..errors import InputError
 from ..thrown import ThrownShowers
+from .damage import explained_damage
 from .dl1 import INFO_NODE, check_dl1
 from .dl1_tables import FILTERS, SUBARRAY_TRIGGER
-from .hdf5_objects import flush_all
+from .hdf5_objects import children, flush_all, is_in
 from .json_node import write_json_node
 from .merge_info import MergedInfo
 from .thrown import SIMULATION_RUN, thrown_of
@@ -125,11 +126,13 @@ class _Merger:
         """Append a complete file."""
         self.info.add(path, info)
         with tables.open_file(str(path), "r") as h5file:
-            self._thrown.append(thrown_of(h5file))
-            self._check_thrown(path)
-            self._check_events(h5file, path)
-            self._check_instrument(h5file, path)
-            for where in _leaves(h5file) if self._output is not None else ():
+            with explained_damage(path, "DL1 file"):
+                leaves = list(_leaves(h5file))
+                self._thrown.append(thrown_of(h5file))
+                self._check_thrown(path)
+                self._check_events(h5file, path)
+                self._check_instrument(h5file, leaves, path)
+            for where in leaves if self._output is not None else ():
                 self._copy(h5file, where, self._output, path)
         if self._output is None:
             self._first, self._output = path, self._begin(path)
@@ -170,10 +173,10 @@ class _Merger:
         except InputError as error:
             raise InputError(f"{path} does not belong to {self._first}: {error}") from None
 
-    def _check_instrument(self, h5file: tables.File, path: Path) -> None:
+    def _check_instrument(self, h5file: tables.File, leaves: Sequence[str], path: Path) -> None:
         tables_of = {
             where: h5file.get_node(where).read().tobytes()
-            for where in _leaves(h5file)
+            for where in leaves
             if where.startswith(_INSTRUMENT)
         }
         if not self._instrument:
@@ -192,7 +195,7 @@ class _Merger:
             raise InputError(
                 f"{path} holds event {event_id[order][1:][same][0]} more than once; make it again"
             )
-        if _SHOWERS in h5file and (found := h5file.get_node(_SHOWERS).nrows) != len(event_id):
+        if is_in(h5file, _SHOWERS) and (found := h5file.get_node(_SHOWERS).nrows) != len(event_id):
             raise InputError(f"{path} has {len(event_id)} events and the truth of {found}; make it again")
         for number in np.unique(h5file.get_node(SIMULATION_RUN).col("obs_id")).tolist():
             for other in self._seen.setdefault(number, []):
@@ -227,8 +230,9 @@ def _leaves(h5file: tables.File) -> Iterator[str]:
     """Yield the paths of all leaves in order, without opening them: that costs 10 ms for a wide table."""
     for group in h5file.walk_groups("/"):
         base = group._v_pathname.rstrip("/")
-        for name in sorted(group._v_leaves):
-            yield f"{base}/{name}"
+        for name in children(h5file, group._v_pathname):
+            if name in group._v_leaves:
+                yield f"{base}/{name}"
 
 
 def _renew_headers(output: tables.File, *, skip_images: bool) -> None:
@@ -289,7 +293,8 @@ def _append(source: tables.Table, target: tables.Table, names: list[str], path: 
         )
     same = source.dtype == target.dtype
     for start in range(0, source.nrows, _BLOCK):
-        rows = source.read(start, start + _BLOCK)
+        with explained_damage(path, "DL1 file"):
+            rows = source.read(start, start + _BLOCK)
         target.append(rows if same else _cast(rows, target.dtype))
 
 

@@ -15,6 +15,7 @@ from ctapipe.io import read_table
 
 from ..errors import ConfigError, InputError
 from ..io.dl1 import check_dl1
+from ..io.hdf5_objects import is_in
 from ..io.thrown import read_thrown
 from ..isolation import die_with_parent, run_isolated
 from ..nodes import Node
@@ -251,7 +252,7 @@ def check_shard(path: Path, planned: PlannedProduction, shard: Shard) -> dict[st
 
 
 def _check_pointing(h5file: tables.File, node: Node, origin: str) -> None:
-    for name in h5file.get_node(_POINTING)._v_leaves if _POINTING in h5file else ():
+    for name in h5file.get_node(_POINTING)._v_leaves if is_in(h5file, _POINTING) else ():
         row = QTable(read_table(h5file, f"{_POINTING}/{name}"))[0]
         azimuth, altitude = (row[f"telescope_pointing_{c}"].to_value("deg") for c in ("azimuth", "altitude"))
         distance = _separation_deg(node, 90.0 - altitude, azimuth)
@@ -264,7 +265,9 @@ def _check_pointing(h5file: tables.File, node: Node, origin: str) -> None:
 
 def _check_particle(h5file: tables.File, particle: str, origin: str) -> None:
     wanted = _PRIMARY_IDS[_SIMULATED[particle]]
-    found = h5file.get_node(_SHOWERS).col("true_shower_primary_id") if _SHOWERS in h5file else np.array([])
+    found = (
+        h5file.get_node(_SHOWERS).col("true_shower_primary_id") if is_in(h5file, _SHOWERS) else np.array([])
+    )
     if np.any(found != wanted):
         raise InputError(
             f"{origin}: holds particles of the kind {found[found != wanted][0]}, {particle} is {wanted}; "

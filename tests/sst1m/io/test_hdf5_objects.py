@@ -9,6 +9,8 @@ import tables
 from sst1m.io.dl1_tables import FILTERS, create_table
 from sst1m.io.dl2_tables import write_table
 from sst1m.io.hdf5_objects import (
+    check_rows,
+    children,
     copy_object,
     count_rows,
     is_in,
@@ -135,3 +137,15 @@ def test_a_forked_process_fills_moulds_of_its_own(tmp_path):
     check_both(tmp_path / "child.h5", some_rows(700, seed=1))
     check_both(tmp_path / "parent.h5", some_rows(900, seed=2))
     assert memory_file().isopen
+
+
+def test_a_listing_that_is_short_hides_nothing(source):
+    """PyTables lists what it gets of a group; where the disk refuses a part, it says nothing."""
+    with open_to_copy(source) as h5file:
+        group = h5file.get_node("/dl1/event")
+        assert children(h5file, "/dl1/event") == ["numbers", "table"]
+        del group._v_leaves["table"]
+        del group._v_children["table"]
+        assert is_in(h5file, "/dl1/event/table") and not is_in(h5file, "/dl1/event/other/table")
+        with pytest.raises(tables.HDF5ExtError, match="1 of 2 objects in /dl1/event"):
+            check_rows(h5file, "/dl1/event")
