@@ -120,6 +120,8 @@ class Manifest:
         Unix time after which a file that is still incomplete is no longer taken to be in transfer.
     unreadable_ns : int or None
         Unix time at which a file could not be read; the next command looks at it again.
+    unreadable : frozenset of str
+        Names of these files; known to the scan only, as the table does not hold them.
     """
 
     date: datetime.date
@@ -128,6 +130,7 @@ class Manifest:
     copying: dict[str, int] = field(default_factory=dict)
     recheck_after_ns: int | None = None
     unreadable_ns: int | None = None
+    unreadable: frozenset[str] = frozenset()
 
     def counts(self) -> dict[int, Counter[str]]:
         """Count the files of each telescope by state."""

@@ -124,7 +124,9 @@ def make_manifest(request: NightRequest) -> Manifest:
     manifest = scan_night(request)
     with held_lock(request.night.locks / "night.lock"):
         sweep_parts(request.night.manifest)
-        stale = chain(remove_stale_products(request.night, manifest.rows), remove_orphans(request.night))
+        # What cannot be read now says nothing about what was made from it.
+        known = [row for row in manifest.rows if row.file not in manifest.unreadable]
+        stale = chain(remove_stale_products(request.night, known), remove_orphans(request.night))
         for line in stale:
             log.warning("%s", line)
             _note(request.night, line)

@@ -4,6 +4,7 @@ import datetime
 import hashlib
 import json
 import os
+import stat
 import time
 from collections import defaultdict
 from collections.abc import Mapping
@@ -11,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from sst1m.corrections import Correction, corrections_digest, read_corrections
-from sst1m.errors import ConfigError, InputError, OutputError, RawFileError
+from sst1m.errors import ConfigError, InputError, OutputError, RawFileError, system_error_text
 from sst1m.layout import NightLayout, parse_raw_path, raw_directory
 from sst1m.manifest import Manifest, ManifestRow, sorted_rows
 from sst1m.names import UNDEFINED_WOBBLE, RawName, Target, parse_target, shown
@@ -57,7 +58,7 @@ class NightRequest:
 
 
 RawListing = dict[int, dict[str, tuple[int, int] | None]]
-"""Size [byte] and last change [ns] by telescope id and file name; None for a link that leads nowhere."""
+"""Size [byte] and last change [ns] by telescope id and file name; None where nothing is to be found there."""
 
 
 def list_raw_files(request: NightRequest) -> RawListing:
@@ -140,7 +141,7 @@ class _Scan:
     rows: list[ManifestRow] = field(default_factory=list)
     copying: dict[str, int] = field(default_factory=dict)
     recheck_after_ns: int | None = None
-    unreadable_ns: int | None = None
+    unreadable: set[str] = field(default_factory=set)
 
 
 def scan_night(request: NightRequest) -> Manifest:
@@ -169,7 +170,8 @@ def scan_night(request: NightRequest) -> Manifest:
         signature=night_signature(listing, digest, scan.copying),
         copying=scan.copying,
         recheck_after_ns=scan.recheck_after_ns,
-        unreadable_ns=scan.unreadable_ns,
+        unreadable_ns=time.time_ns() if scan.unreadable else None,
+        unreadable=frozenset(scan.unreadable),
     )
 
 
@@ -194,7 +196,12 @@ def _row(
         parse_raw_path(request.root_dir, path)
     except RawFileError as error:
         return replace(row, run=None).with_state("quarantined", str(error))
-    if (problem := _file_problem(path, status)) or status is None:
+    try:
+        problem = _file_problem(path, status)
+    except OSError as error:
+        scan.unreadable.add(file)
+        return row.with_state("waiting", system_error_text(error))
+    if problem or status is None:
         return row.with_state("quarantined", f"{path}: {problem}; remove it or put the file there")
     correction = corrections.get((tel_id, name.run), Correction(tel_id, name.run))
     if correction.exclude:
@@ -206,7 +213,7 @@ def _row(
     except RawFileError as error:
         return _incomplete(request, scan, row, status, _IncompleteError(str(error)))
     except InputError as error:
-        scan.unreadable_ns = time.time_ns()
+        scan.unreadable.add(file)
         return row.with_state("waiting", str(error))
     return _planned(request.night, name, row, target, correction)
 
@@ -216,11 +223,13 @@ def _facts(status: tuple[int, int] | None) -> dict[str, int]:
 
 
 def _file_problem(path: Path, status: tuple[int, int] | None) -> str:
-    if status is None:
+    """Say what an entry is if it is no file; an OSError where the disk does not tell."""
+    if status is None and stat.S_ISLNK(path.lstat().st_mode):
         return "a link that leads nowhere"
-    if path.is_dir():
+    mode = path.stat().st_mode
+    if stat.S_ISDIR(mode):
         return "a directory and not a file"
-    return "" if path.is_file() else "not a regular file"
+    return "" if stat.S_ISREG(mode) else "not a regular file"
 
 
 class _IncompleteError(RawFileError):

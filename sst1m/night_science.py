@@ -169,9 +169,11 @@ class NightScience:
 
         A run whose raw file has moved to an archive keeps its DL1 file and stays part of the night.
         """
-        return sorted(
-            (self.night.root / self.target / telescope / "dl1").glob("SST1M?_????????_????*_dl1.h5")
-        )
+        directory = self.night.root / self.target / telescope / "dl1"
+        listed = set(directory.glob("SST1M?_????????_????*_dl1.h5"))
+        # The listing of a network file system may not show yet what is there.
+        planned = {path for path in self.planned if path.parent == directory} - listed
+        return sorted(listed | {path for path in planned if path.exists()})
 
     @property
     def coincidences(self) -> ProductJob:

@@ -1,6 +1,6 @@
 """The state of a run, derived from the disk alone: its product, or the record of why there is none."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -128,7 +128,7 @@ def _with_state(row: ManifestRow, night: NightLayout, raw_file: Path) -> Manifes
     return row.with_state("waiting", "not reduced yet")
 
 
-def remove_stale_products(night: NightLayout, rows: Iterable[ManifestRow]) -> Iterator[str]:
+def remove_stale_products(night: NightLayout, rows: Sequence[ManifestRow]) -> Iterator[str]:
     """
     Remove products of raw files or corrections that have changed since, so that the runs are reduced again.
 
@@ -140,7 +140,10 @@ def remove_stale_products(night: NightLayout, rows: Iterable[ManifestRow]) -> It
         One line for each product: which, and why.
     """
     wanted = {(row.tel, row.run): row for row in rows if row.run is not None}
-    for path in sorted(night.root.glob("*/cs[12]/dl1/*_dl1.h5")):
+    listed = set(night.root.glob("*/cs[12]/dl1/*_dl1.h5"))
+    # The listing of a network file system may not show yet what is there.
+    planned = {night.root / row.product for row in rows if row.product} - listed
+    for path in sorted(listed | {path for path in planned if path.exists()}):
         try:
             name = night.parse_dl1_path(path).raw
         except OutputError:
@@ -159,10 +162,9 @@ def _staleness(path: Path, row: ManifestRow, night: NightLayout) -> str:
         return row.reason
     if path != night.root / row.product:
         return f"the run now belongs to {row.product}"
-    provenance = read_provenance(side_paths(path)["json"])
-    run = provenance.get("run") if provenance else None
+    run = (read_provenance(side_paths(path)["json"]) or {}).get("run")
     if not isinstance(run, dict):
-        return ""
+        return "nothing beside it says from which state of the raw file it was made"
     if (run.get("size"), run.get("mtime_ns")) != (row.size, row.mtime_ns):
         return "the raw file has changed"
     if (run.get("ra_deg"), run.get("dec_deg")) != (row.ra, row.dec):
