@@ -1,11 +1,13 @@
 """What all tasks of a night share: the paths of the site, the configuration, and an orderly start."""
 
+import functools
 import hashlib
 import multiprocessing
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import luigi
 
@@ -20,12 +22,38 @@ from tasks.parameters import NightParameter, analysis_dir, last_night, night_opt
 if TYPE_CHECKING:
     from sst1m.config import AnalysisConfig
 
-__all__ = ["CALL_STARTED_NS", "NightTask", "PlannedTask", "load_data_config", "load_site_config"]
+__all__ = [
+    "CALL_STARTED_NS",
+    "NightTask",
+    "PlannedTask",
+    "load_data_config",
+    "load_site_config",
+    "unless_refused",
+]
+
+T = TypeVar("T", bound=luigi.Task)
 
 CALL_STARTED_NS = time.time_ns()
 """When the present command began; forked workers inherit it."""
 
 _MAIN_PID = os.getpid()
+
+
+def unless_refused(complete: Callable[[T], bool]) -> Callable[[T], bool]:
+    """
+    Let a task whose products the disk does not show at present count as one that is not complete.
+
+    Its `run` meets the same error, and there it is recorded and reaches the observer in one line.
+    """
+
+    @functools.wraps(complete)
+    def answer(task: T) -> bool:
+        try:
+            return complete(task)
+        except OSError:
+            return False
+
+    return answer
 
 
 class PlannedTask(luigi.Task):
@@ -34,7 +62,7 @@ class PlannedTask(luigi.Task):
     def _requires(self) -> list[luigi.Task]:
         try:
             self._known_requires: list[luigi.Task] = super()._requires()
-        except Sst1mError:
+        except (Sst1mError, OSError):
             # A disk that has failed meanwhile is no error of the summary.
             if "_known_requires" not in self.__dict__:
                 raise

@@ -3,6 +3,7 @@
 import atexit
 import logging
 import multiprocessing
+import re
 import sys
 import traceback
 from collections.abc import Callable
@@ -12,8 +13,9 @@ from types import TracebackType
 from luigi.cmdline_parser import CmdlineParser
 from luigi.parameter import ParameterException
 from luigi.task_register import TaskClassException
+from luigi.worker import TaskException
 
-from sst1m.errors import Sst1mError
+from sst1m.errors import Sst1mError, system_error_text
 from sst1m.isolation import in_isolated_process
 from sst1m.logs import is_collecting
 from sst1m.provenance import utc_now
@@ -22,6 +24,8 @@ __all__ = ["explain_errors", "report_at_exit", "set_traceback_file", "start_cons
 
 _OURS = "sst1m.errors."
 _TRACEBACK = "Traceback (most recent call last)"
+#: The last line of a traceback about something that the operating system has refused.
+_REFUSED = re.compile(r"\w*Error: \[Errno (\d+)\] ([^:]*)(?:: '(.*)')?")
 
 log = logging.getLogger(__name__)
 
@@ -34,14 +38,13 @@ class _OneLine(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         error = record.exc_info[1] if isinstance(record.exc_info, tuple) else None
-        if isinstance(error, Sst1mError | ParameterException | TaskClassException):
-            record.msg, record.args = "%s", (f"{_subject(record)}{error}",)
+        if error is not None and (words := _own_words(error)):
+            record.msg, record.args = "%s", (f"{_subject(record)}{words}",)
             record.exc_info = record.exc_text = None
         elif error is not None:
             self._put_away(record, error)
-        elif isinstance(record.msg, str) and _TRACEBACK in record.msg and _OURS in record.msg:
-            # luigi formats errors of complete() and requires() into the message itself.
-            record.msg, record.args = "%s", (record.msg.rsplit(_OURS, 1)[1].split(": ", 1)[-1].strip(),)
+        elif isinstance(record.msg, str) and (words := _words_of_text(record.msg)):
+            record.msg, record.args = "%s", (words,)
             record.levelno, record.levelname = logging.ERROR, "ERROR"
         # The table at the end says it better.
         return "is an external data dependency" not in str(record.msg)
@@ -62,6 +65,30 @@ class _OneLine(logging.Filter):
             )
             record.exc_info = record.exc_text = None
             return
+
+
+def _own_words(error: BaseException) -> str:
+    """Return what an error says that needs no traceback; empty for an error of the program."""
+    if isinstance(error, OSError) and error.errno:
+        return system_error_text(error)
+    if isinstance(error, TaskException):
+        # luigi found that the product is not there after all.
+        return (
+            "it ended, and what it made is not to be found or something has changed: check the disk and run "
+            "the same command again"
+        )
+    explained = isinstance(error, Sst1mError | ParameterException | TaskClassException)
+    return str(error) if explained else ""
+
+
+def _words_of_text(text: str) -> str:
+    """Return the same for an error of complete() or requires(), which luigi formats into its message."""
+    if _TRACEBACK not in text:
+        return ""
+    if _OURS in text:
+        return text.rsplit(_OURS, 1)[1].split(": ", 1)[-1].strip()
+    refused = _REFUSED.fullmatch(text.strip().splitlines()[-1])
+    return system_error_text(OSError(int(refused[1]), refused[2], refused[3])) if refused else ""
 
 
 def _subject(record: logging.LogRecord) -> str:
@@ -87,8 +114,8 @@ def explain_errors() -> None:
 def _last_words(kind: type[BaseException], error: BaseException, where: TracebackType | None) -> None:
     if isinstance(error, KeyboardInterrupt):
         sys.stderr.write("interrupted; the same command goes on from here\n")
-    elif isinstance(error, Sst1mError | ParameterException | TaskClassException):
-        sys.stderr.write(f"ERROR: {error}\n")
+    elif words := _own_words(error):
+        sys.stderr.write(f"ERROR: {words}\n")
     else:
         sys.__excepthook__(kind, error, where)
 
@@ -139,6 +166,6 @@ def _show_reports() -> None:
         try:
             text = report()
         except (Sst1mError, OSError) as error:
-            text = f"no summary: {error}"
+            text = f"no summary: {_own_words(error) or error}"
         for line in text.splitlines():
             log.info("%s", line)

@@ -77,7 +77,7 @@ class NightManifest(NightTask):
             return True
         try:
             return is_current(read_manifest(self.night.manifest), self.request)
-        except Sst1mError:
+        except (Sst1mError, OSError):
             # Its run() meets the same error, and there it reaches the observer in one line.
             return False
 
@@ -162,7 +162,7 @@ class RunNight(NightTask):
         """Whether the night was closed as complete and nothing has changed since; imports nothing heavy."""
         try:
             closed = is_closed(self.plan) and has_page(self.night)
-        except (Sst1mError, ValueError):
+        except (Sst1mError, ValueError, OSError):
             # requires() meets the same error, and there it reaches the observer in one line.
             return False
         report_at_exit(self.task_id, self._reporter(closed))

@@ -308,7 +308,7 @@ class MakeProduction(ProductionTask):
         try:
             layout, digests = self.layout, self._digests()
             closed = is_closed(layout.record, until=self.until, digests=digests)
-        except (Sst1mError, ValueError):
+        except (Sst1mError, ValueError, OSError):
             # requires() meets the same error, and there it reaches the observer in one line.
             return False
         report_at_exit(self.task_id, functools.partial(production_table, layout, self.until, digests))

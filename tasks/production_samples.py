@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 import luigi
 
 from sst1m.errors import Sst1mError
+from tasks.base import unless_refused
 from tasks.production_base import ProductionTask, SampleTask, mc_config, production_options
 
 __all__ = ["MergeSample", "SimulateBatch", "SimulateShard"]
@@ -50,6 +51,7 @@ class SimulateShard(SampleTask):
             str(planned.layout.shard(sample.particle, sample.node, sample.role, self.index))
         )
 
+    @unless_refused
     def complete(self) -> bool:
         """Whether the file exists, or the shard is known to fail."""
         from sst1m.production.make_shard import shard_is_settled
@@ -81,6 +83,7 @@ class SimulateBatch(SampleTask):
             for index in self._open()
         ]  # fmt: skip
 
+    @unless_refused
     def complete(self) -> bool:
         """Whether all shards are settled; one listing of their directory."""
         return not self._open()

@@ -15,7 +15,7 @@ from sst1m.manifest import Manifest, ManifestRow
 from sst1m.names import RawName
 from sst1m.night_record import refresh_manifest, refresh_while_running
 from sst1m.run_reduction import RunJob, RunOutcome, reduce_night_run, run_is_settled
-from tasks.base import NightTask, load_site_config, product_options
+from tasks.base import NightTask, load_site_config, product_options, unless_refused
 from tasks.parameters import optional_site_path, site_path
 
 __all__ = ["CalibrateRun", "RawRun"]
@@ -31,6 +31,18 @@ class RawRun(luigi.ExternalTask):
     def output(self) -> luigi.LocalTarget:
         """Return the raw file itself."""
         return luigi.LocalTarget(self.path)
+
+    def complete(self) -> bool:
+        """Whether it is there; if not, why: the table of the night only knows that the run is not reduced."""
+        try:
+            os.stat(self.path)
+        except OSError as error:
+            log.warning(
+                "%s: is not there (%s); put it back or check the disk, and run the same command again",
+                self.path, error.strerror,
+            )  # fmt: skip
+            return False
+        return True
 
 
 class CalibrateRun(NightTask):
@@ -104,6 +116,7 @@ class CalibrateRun(NightTask):
         except OSError:
             return 1.0
 
+    @unless_refused
     def complete(self) -> bool:
         """Whether the product exists, or the raw file as it is now is in quarantine."""
         return run_is_settled(self.job)

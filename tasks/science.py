@@ -10,7 +10,7 @@ import luigi
 from sst1m.manifest import Manifest, read_manifest
 from sst1m.night_products import ProductJob, ProductOutcome, product_state
 from sst1m.night_science import NightScience, possible_setups
-from tasks.base import NightTask, load_site_config
+from tasks.base import NightTask, load_site_config, unless_refused
 from tasks.parameters import science_paths, wanted_setups
 from tasks.reduction import CalibrateRun
 
@@ -44,6 +44,7 @@ class TargetTask(NightTask):
         """Return the products of this task."""
         raise NotImplementedError
 
+    @unless_refused
     def complete(self) -> bool:
         """Whether everything before is settled, and each product is there or known not to be possible."""
         before = luigi.task.flatten(self.requires())
@@ -90,6 +91,7 @@ class MatchTelescopes(TargetTask):
         science = self.science
         return [science.coincidences, *science.stereo_runs()]
 
+    @unless_refused
     def complete(self) -> bool:
         """Whether pairs and stereo runs are settled; runs cannot be made from pairs that are not possible."""
         before = all(task.complete() for task in self.requires())
