@@ -7,6 +7,7 @@ import time
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 import luigi
 
@@ -49,12 +50,14 @@ def examine(site: Site, backend: Backend) -> Iterator[Finding]:
     yield from _file_system(site)
     yield from _scheduler(site, backend)
     notify = site.notify
-    told = ", ".join([*notify.mail, *([notify.webhook] if notify.webhook else [])])
+    # What follows the host in the address of a web hook is often a key.
+    hook = [f"a web hook of {urlsplit(notify.webhook).hostname}"] if notify.webhook else []
+    told = ", ".join([*notify.mail, *hook])
     yield Finding("notification", told or "nobody is told when a campaign is stuck ([notify] is empty)")
 
 
 def _file_system(site: Site) -> Iterator[Finding]:
-    probe = site.state_dir / f".probe-{uuid.uuid4().hex}"
+    probe = site.state_dir / f".probe-{uuid.uuid4().hex}.part"
     try:
         make_directory(site.state_dir, group_writable=site.plan.group_writable)
         began = time.time()
@@ -87,6 +90,7 @@ def _scheduler(site: Site, backend: Backend) -> Iterator[Finding]:
         (limits.remembers_s, "ended jobs are known for {:.0f} s"),
         (limits.walltime_s, "time limits of up to {:.0f} s"),
         (limits.slots, "{:.0f} elements at a time"),
+        (limits.n_nodes, "{:.0f} nodes"),
     )
     said = [text.format(value) for value, text in known if value is not None]
     yield Finding("batch system", "; ".join([f"{backend.name} answers", *said]))

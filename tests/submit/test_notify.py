@@ -144,6 +144,33 @@ def test_servers_that_do_not_answer_do_no_harm(make_farm, serve, caplog):
     assert not (made.campaign.directory / "notified.json").exists(), "the next call tries again"
 
 
+def test_neither_the_web_hook_nor_the_environment_is_written_down(make_farm, monkeypatch):
+    """The address of a web hook is a key, and shells have others in their variables."""
+    monkeypatch.setenv("SST1M_TEST_TOKEN", "s3cr3t-token")
+    monkeypatch.setenv("DATABASE_PASSWORD", "s3cr3t-word")
+    made = make_farm("local", 2, notify='webhook = "http://127.0.0.1:1/s3cr3t-hook"\nafter = "00:00"')
+    made.plant(n0="corrupt")
+    said = [made.said_by("submit", *made.words)[1]]
+    made.wait_quiet()
+    said += [made.said_by("submit", *made.words)[1]]
+    assert "no call of notify.webhook" in said[-1]
+    page = made.site.state_dir.parent / "status.html"
+    for words in (
+        ("status", "--json", "--html", str(page)),
+        ("doctor",),
+        ("explain", "Leaf_0"),
+        ("plan", *made.words),
+    ):
+        said += [made.said_by(*words)[1]]
+    made.file.write_text(made.file.read_text().replace("http://127", "ftp://127"))
+    said += [made.said_by("submit", *made.words)[1]]
+    assert "notify.webhook" in said[-1]
+    files = [path for path in made.file.parent.rglob("*") if path.is_file() and path != made.file]
+    assert page in files and len(files) > 20
+    assert [path for path in files if b"s3cr3t" in path.read_bytes()] == []
+    assert "s3cr3t" not in "".join(said)
+
+
 @pytest.mark.parametrize("line", ['after = "9:00"', 'webhook = "file:///etc/passwd"', 'smtp = "a b"'])
 def test_settings_that_cannot_be_meant_are_refused(make_farm, line):
     with pytest.raises(Exception, match=f"notify.{line.split()[0]}"):

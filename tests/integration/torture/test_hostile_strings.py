@@ -1,6 +1,7 @@
 """Strings from outside are data: in headers, file names, corrections, settings and task parameters."""
 
 import json
+import os
 from html.parser import HTMLParser
 
 import pytest
@@ -51,7 +52,7 @@ def hostile(make_night, warm):
     night.layout.root.mkdir(parents=True)
     quoted = '"' + REASON.replace('"', '""') + '"'
     night.layout.corrections.write_text(f"tel,run,exclude,reason\n21,2,true,{quoted}\n")
-    command = warm(night)
+    command = warm(night, before=lambda: os.environ.update(DATABASE_PASSWORD="s3cr3t-word"))
     night.status, night.text = command.wait(), command.text()
     return night
 
@@ -63,6 +64,12 @@ def test_the_good_run_is_done_and_every_other_one_has_a_state(hostile):
     assert len(manifest) == 1 + len(HOSTILE_TARGETS) + len(MARKUP) + len(FILE_NAMES)
     assert hostile.row(21, 1)["state"] == "done"
     assert all(row["state"] == "done" or row["reason"] for row in manifest.values())
+
+
+def test_no_variable_of_the_shell_is_written_down(hostile):
+    files = [path for path in hostile.ana.rglob("*") if path.is_file()]
+    assert len(files) > 10 and [path for path in files if b"s3cr3t" in path.read_bytes()] == []
+    assert "s3cr3t" not in hostile.text
 
 
 def test_no_string_became_a_path_or_a_command(hostile):
