@@ -1,11 +1,24 @@
 """Ends at random whatever takes part in a campaign on Slurm: jobs, daemons, nodes, and who submits."""
 
+import json
 import signal
 import time
 
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 #: Kinds by how often they are chosen.
 KINDS = {"worker": 6, "finalizer": 3, "submitter": 4, "node": 1, "slurmd": 1, "controller": 1}
+
+
+#: So long the answer to an order may still come whose submitter is dead [s].
+_REPLY_S = 61
+
+
+def settled(campaign, status):
+    """Whether nobody counts on anything any more that was killed: the next call does what is missing."""
+    records = [json.loads(path.read_text()) for path in campaign.rounds.glob("*/*/array.json")]
+    asked = [record["asked_at"] for record in records if record["state"] == "submitting"]
+    at_work = status.elements["queued"] + status.elements["running"]
+    return not at_work and time.time() - max(asked, default=0.0) > _REPLY_S
 
 
 class Killer:

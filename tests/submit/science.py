@@ -77,9 +77,12 @@ class ScienceFarm:
         text, _ = process.communicate(timeout=120)
         return process.returncode, text
 
+    @property
+    def campaign(self):
+        return campaigns(self.site.state_dir)[-1]
+
     def status(self):
-        campaign = campaigns(self.site.state_dir)[-1]
-        return read_status(campaign, self.site, make_backend(self.site))
+        return read_status(self.campaign, self.site, make_backend(self.site))
 
     def said(self) -> str:
         logs = sorted(self.site.state_dir.rglob("*.log"), key=lambda path: path.stat().st_mtime)

@@ -6,6 +6,7 @@ from functools import partial
 import numpy as np
 import pytest
 import science
+from killing import settled
 from science import (
     ScienceFarm,
     configure_production,
@@ -49,7 +50,7 @@ def end_after_kills(start_slurm, make_killer, wait_for, monkeypatch):
         killer.run(number, is_done)
         wait_for(quiet, farm.said, 600)
         # A controller that is killed forgets what it has just accepted; nobody counts on that after a while.
-        wait_for(lambda: not farm.status().n_on_the_way, farm.said, 90)
+        wait_for(lambda: settled(farm.campaign, farm.status()), farm.said, 120)
         status, output = farm.call("submit", *words)
         assert status == 0, output
         wait_for(lambda: is_done() and quiet(), farm.said, 600)
