@@ -7,7 +7,7 @@ import os
 import pytest
 
 from sst1m.checkpoint import committed
-from sst1m.errors import DataQualityError, OutputError
+from sst1m.errors import DataQualityError, OutputError, UnreadableError
 from sst1m.layout import NightLayout
 from sst1m.night_products import (
     ProductJob,
@@ -15,7 +15,7 @@ from sst1m.night_products import (
     product_state,
     remove_orphans,
 )
-from sst1m.night_science import possible_setups
+from sst1m.night_science import NightScience, possible_setups
 
 
 @pytest.fixture
@@ -87,9 +87,10 @@ def test_an_unexpected_error_keeps_its_traceback_in_the_log(job):
     assert "Traceback" in job().failure.with_suffix(".log").read_text()
 
 
-def test_a_full_disk_is_no_fault_of_the_inputs(job):
-    with pytest.raises(OutputError):
-        make_product(job(), fail(OutputError("the disk is full")))
+@pytest.mark.parametrize("refusal", [OutputError("the disk is full"), UnreadableError("stale file handle")])
+def test_what_the_disk_refuses_is_no_fault_of_the_inputs(job, refusal):
+    with pytest.raises(type(refusal)):
+        make_product(job(), fail(refusal))
     assert not job().failure.exists() and product_state(job())[0] == "waiting"
 
 
@@ -111,3 +112,15 @@ def test_setups_follow_from_the_telescopes_that_observed(night):
     paths.append(night.root / "Crab" / "cs2" / "dl1" / "b.h5")
     assert possible_setups(("cs1", "cs2", "stereo"), paths) == ["cs1", "cs2", "stereo"]
     assert possible_setups(("cs2",), paths) == ["cs2"]
+
+
+def test_a_planned_file_that_no_listing_shows_is_part_of_the_night(night):
+    """A network file system may list a file later than it opens it; the name here is never listed."""
+    directory = night.root / "Crab" / "cs1" / "dl1"
+    directory.mkdir(parents=True)
+    listed, unlisted = directory / "SST1M1_20240304_0002_W1_dl1.h5", directory / "unlisted.h5"
+    for path in (listed, unlisted):
+        path.write_text("images")
+    planned = (listed, unlisted, directory / "not_made.h5", night.root / "Crab" / "cs2" / "dl1" / "other.h5")
+    science = NightScience(night, "Crab", planned, None, None)
+    assert science.dl1_files("cs1") == [listed, unlisted]

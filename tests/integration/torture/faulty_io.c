@@ -2,10 +2,13 @@
  * A disk that fails: preloaded into a process, it lets one operation on files below a directory go wrong.
  *
  * FAULTY_IO = "<directory>|<file of the counter>|<number>|<errno>|<mode>"; read anew at each operation, so that
- * a forked process can switch it on. All processes count together in the first eight bytes of the counter's
- * file. Mode "once": operation <number> fails; "rest": that one and all that follow; "count": none.
+ * a forked process can switch it on. <directory> may be a single file. All processes count together in the
+ * first eight bytes of the counter's file. Mode "once": operation <number> fails; "rest": that one and all
+ * that follow; "count": none. Mode "rights=<path>": operation <number> finds that file or directory without
+ * any rights, and <errno> operations later it has them back (0: never); then it is the kernel that refuses.
  */
 #define _GNU_SOURCE
+#include <dirent.h>
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -20,6 +23,13 @@
 #include <unistd.h>
 
 #define NEXT(name) ((__typeof__(&name))dlsym(RTLD_NEXT, #name))
+
+/* Take all rights from a directory or file, or give them back. */
+static void set_rights(const char *path, int given) {
+    struct stat seen;
+    if (NEXT(stat)(path, &seen)) return;
+    NEXT(chmod)(path, !given ? 0 : S_ISDIR(seen.st_mode) ? 0755 : 0644);
+}
 
 static long *counter(const char *file) {
     static long *shared;
@@ -42,10 +52,15 @@ static int fault(const char *path) {
     for (int i = 0; i < 5; i++)
         if (!(part[i] = strsep(&rest, "|"))) return 0;
     size_t length = strlen(part[0]);
-    if (strncmp(path, part[0], length) || path[length] != '/') return 0;
+    if (strncmp(path, part[0], length) || (path[length] != '/' && path[length])) return 0;
     long *count = counter(part[1]);
     if (!count) return 0;
     long now = __sync_add_and_fetch(count, 1), wanted = atol(part[2]);
+    if (!strncmp(part[4], "rights=", 7)) {
+        int span = atoi(part[3]);
+        if (now == wanted || (span && now == wanted + span)) set_rights(part[4] + 7, now != wanted);
+        return 0;
+    }
     int hit = !strcmp(part[4], "once") ? now == wanted : !strcmp(part[4], "rest") ? now >= wanted : 0;
     return hit ? atoi(part[3]) : 0;
 }
@@ -110,6 +125,16 @@ ssize_t pwrite(int fd, const void *data, size_t n, off_t at) { FAIL(fault_of(fd)
 ssize_t pwrite64(int fd, const void *data, size_t n, off64_t at) {
     FAIL(fault_of(fd)); return NEXT(pwrite64)(fd, data, n, at);
 }
+int stat64(const char *path, struct stat64 *seen) { FAIL(fault_at(AT_FDCWD, path)); return NEXT(stat64)(path, seen); }
+int lstat64(const char *path, struct stat64 *seen) { FAIL(fault_at(AT_FDCWD, path)); return NEXT(lstat64)(path, seen); }
+int access(const char *path, int mode) { FAIL(fault_at(AT_FDCWD, path)); return NEXT(access)(path, mode); }
+DIR *opendir(const char *path) {
+    int error = fault_at(AT_FDCWD, path);
+    if (!error) return NEXT(opendir)(path);
+    errno = error;
+    return NULL;
+}
+int unlink(const char *path) { FAIL(fault_at(AT_FDCWD, path)); return NEXT(unlink)(path); }
 int fsync(int fd) { FAIL(fault_of(fd)); return NEXT(fsync)(fd); }
 int ftruncate(int fd, off_t size) { FAIL(fault_of(fd)); return NEXT(ftruncate)(fd, size); }
 int ftruncate64(int fd, off64_t size) { FAIL(fault_of(fd)); return NEXT(ftruncate64)(fd, size); }

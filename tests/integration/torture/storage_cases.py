@@ -1,22 +1,29 @@
-"""Nights on a disk that fails; runs below ``test_storage_faults.py`` only, with the library preloaded."""
+"""Nights to DL1 on a disk that fails; runs below ``test_storage_faults.py`` only, with what that preloads."""
 
-import errno
 import json
 import os
-from collections import Counter
-from pathlib import Path
+import shutil
 
 import numpy as np
 import pytest
+from storage import ERRORS, Campaign, Fault, check_words, obey_rights, under
 
 from sst1m.io.dl1 import check_dl1
 
 if "faulty_io" not in os.environ.get("LD_PRELOAD", ""):
     pytest.skip("runs below test_storage_faults.py", allow_module_level=True)
 
-ERRORS = (errno.EIO, errno.ENOSPC, errno.ESTALE, errno.EDQUOT, errno.EACCES)
-#: Words by which an observer knows what to look at.
-WORDS = ("disk", "Input/output", "space", "Stale", "quota", "denied", "cannot be", "read-only", "missing")
+#: What loses its rights, below the site.
+RIGHTS = (
+    *(
+        "raw/cs1/data/raw/2024/03/04/SST1M1",
+        "raw/cs1/data/raw/2024/03/04/SST1M1/SST1M1_20240304_0001.fits.fz",
+    ),
+    *("raw", "ana", "ana/20240304", "ana/20240304/Crab", "ana/20240304/Crab/cs1/dl1", "ana/20240304/.locks"),
+    *("ana/20240304/manifest.ecsv", "ana/analysis.json", "config.json"),
+    "ana/20240304/Crab/cs1/dl1/SST1M1_20240304_0001_W1_dl1.h5",
+    "ana/20240304/Crab/cs1/dl1/SST1M1_20240304_0001_W1_dl1.json",
+)
 
 
 def filled(night):
@@ -25,75 +32,108 @@ def filled(night):
     return night
 
 
-def faulty(warm, night, where, number, error, mode):
-    """Process the night on a failing disk; return the command and how many operations there were."""
-    count = night.base / "operations"
-    count.write_bytes(bytes(8))
-
-    def switch_on():
-        os.environ["FAULTY_IO"] = f"{where}|{count}|{number}|{error}|{mode}"
-
-    command = warm(night, before=switch_on)
-    status = command.wait()
-    return status, command.text(), int.from_bytes(count.read_bytes(), "little")
+def changed(night, reference):
+    """Return a night that was done, and of which a raw file has changed since: in its time only."""
+    filled(night)
+    shutil.copytree(reference.ana, night.ana)
+    raw = night.path(21, 1)
+    later = raw.stat().st_mtime_ns + 10**12
+    os.utime(raw, ns=(later, later))
+    return night
 
 
-def check_visible(night):
+def start(warm, night):
+    def run(before):
+        command = warm(night, before=before)
+        return command.wait(), command.text()
+
+    return run
+
+
+def check_visible(night, what: str) -> None:
+    """Check that what is visible is complete, and that no good file is in quarantine."""
     for product in night.products():
         check_dl1(product)
-        assert product.with_suffix(".json").exists() and product.with_suffix(".log").exists()
+        assert product.with_suffix(".json").exists() and product.with_suffix(".log").exists(), what
+    assert not list(night.layout.root.glob("quarantine/*")), what
+    if night.layout.manifest.exists():
+        assert {row["state"] for row in night.manifest().values()} <= {"done", "waiting"}, what
 
 
-@pytest.fixture(scope="module")
-def undisturbed(make_night, warm):
-    """Return a finished night, and how many operations it takes on either directory."""
-    night = filled(make_night())
-    n_written = faulty(warm, night, night.ana, 0, 0, "count")
-    other = filled(make_night())
-    n_read = faulty(warm, other, other.raw, 0, 0, "count")
-    assert n_written[0] == n_read[0] == 0, n_written[1] + n_read[1]
-    return night, {"ana": n_written[2], "raw": n_read[2]}
-
-
-def one_case(warm, make_night, where, number, error, mode):
-    """Return a night after one fault, what was said, and whether the fault was met at all."""
-    night = filled(make_night())
-    status, text, n_done = faulty(warm, night, getattr(night, where), number, error, mode)
-    what = f"{where}, operation {number}, {errno.errorcode[error]}, {mode}: status {status}\n{text}"
-    assert "Traceback" not in text, what
-    assert status in (0, 20, 30, 35), what
-    check_visible(night)
-    if status == 0:
-        assert len(night.products()) == 2, what
-    elif n_done >= number:
-        assert any(word in text for word in WORDS), what
-    return night, status, what
-
-
-def heal(warm, night, reference, differing_tables, what):
+def heal(warm, night, reference, differing_tables, what: str) -> None:
     """Process the night on a good disk, and compare."""
     command = warm(night)
     assert command.wait() == 0, f"{what}\n--- healed:\n{command.text()}"
     assert not [path for path in night.ana.rglob("*") if ".part" in path.name], what
     assert len(night.products()) == 2, what
+    assert json.loads(night.layout.record.read_text())["complete"] is True, what
+    check_visible(night, what)
     for product in night.products():
         assert differing_tables(product, reference.ana / product.relative_to(night.ana)) == [], what
+        run = json.loads(product.with_suffix(".json").read_text())["run"]
+        raw = next(night.raw.rglob(run["file"]))
+        assert run["mtime_ns"] == raw.stat().st_mtime_ns, what
+
+
+@pytest.fixture(scope="module")
+def undisturbed(make_night, warm):
+    """Return a finished night, and how many operations it takes on either directory."""
+    night, other = filled(make_night()), filled(make_night())
+    done = {
+        "ana": under(Fault(night.ana, 0, "count"), night.base, start(warm, night)),
+        "raw": under(Fault(other.raw, 0, "count"), other.base, start(warm, other)),
+    }
+    assert all(outcome.status == 0 for outcome in done.values()), done
+    return night, {name: outcome.n_counted for name, outcome in done.items()}
 
 
 def test_any_operation_fails(undisturbed, make_night, warm, dose, differing_tables):
     reference, n_operations = undisturbed
     assert n_operations["ana"] > 100 and n_operations["raw"] > 20, n_operations
-    rng, ended, failed = np.random.default_rng(20240304), Counter(), []
-    for case in range(dose(12, 300)):
+    rng, campaign = np.random.default_rng(20240304), Campaign()
+    for case in range(dose(8, 300)):
         where = ("ana", "ana", "raw")[case % 3]
         number = int(rng.integers(1, n_operations[where] + 1))
         error, mode = int(rng.choice(ERRORS)), ("once", "rest")[case % 2]
-        try:
-            night, status, what = one_case(warm, make_night, where, number, error, mode)
-            heal(warm, night, reference, differing_tables, what)
-        except AssertionError as problem:
-            failed.append(str(problem))
-            continue
-        ended[f"{where} {mode}: status {status}"] += 1
-    assert not failed, "\n\n=====\n".join([f"{len(failed)} cases failed", *failed[:8]])
-    Path(os.environ["SST1M_FAULTS_REPORT"]).write_text(json.dumps(dict(sorted(ended.items()))))
+        old = case % 4 == 3
+
+        def one_case(where=where, number=number, error=error, mode=mode, old=old) -> str:
+            night = changed(make_night(), reference) if old else filled(make_night())
+            fault = Fault(getattr(night, where), number, mode, error)
+            outcome = under(fault, night.base, start(warm, night))
+            check_words(outcome, met=outcome.n_counted >= number)
+            check_visible(night, outcome.what)
+            assert outcome.status != 0 or len(night.products()) == 2, outcome.what
+            heal(warm, night, reference, differing_tables, outcome.what)
+            return f"{where} {mode}: status {outcome.status}"
+
+        campaign.case(one_case)
+    campaign.close()
+
+
+def test_rights_are_lost(undisturbed, make_night, warm, dose, differing_tables):
+    reference, n_operations = undisturbed
+    rng, campaign = np.random.default_rng(4), Campaign()
+    for case in range(dose(3, 60)):
+        number = int(rng.integers(1, sum(n_operations.values()) // 2))
+        span = (0, int(rng.integers(1, 200)))[case % 2]
+        place = RIGHTS[(case * 3) % len(RIGHTS)]
+
+        def one_case(number=number, span=span, place=place) -> str:
+            night = changed(make_night(), reference)
+            lost = night.base / place
+            mode = lost.stat().st_mode
+            fault = Fault(night.base, number, f"rights={lost}", span)
+            try:
+                outcome = under(fault, night.base, start(warm, night), also=obey_rights)
+            finally:
+                if lost.exists():
+                    lost.chmod(mode)
+            check_words(outcome, met=outcome.n_counted >= number)
+            check_visible(night, outcome.what)
+            assert outcome.status != 0 or len(night.products()) == 2, outcome.what
+            heal(warm, night, reference, differing_tables, outcome.what)
+            return f"rights {'for a while' if span else 'for good'}: status {outcome.status}"
+
+        campaign.case(one_case)
+    campaign.close()

@@ -1,4 +1,4 @@
-"""A disk that fails at any operation: runs ``storage_cases.py`` with a library that makes it fail."""
+"""A disk that fails, and one that tells old news: runs ``*_cases.py`` with libraries that make it so."""
 
 import json
 import os
@@ -13,26 +13,32 @@ HERE = Path(__file__).parent
 
 
 @pytest.fixture(scope="module")
-def faulty_io(tmp_path_factory):
-    """Return the library that lets operations on files fail."""
+def libraries(tmp_path_factory):
+    """Return the libraries that let operations on files fail and what is told of them be old."""
     compiler = shutil.which("cc") or shutil.which("gcc")
     if compiler is None:
         pytest.skip("no C compiler here: apt-get install gcc libc6-dev")
-    library = tmp_path_factory.mktemp("library") / "faulty_io.so"
-    source = HERE / "faulty_io.c"
-    subprocess.run([compiler, "-O1", "-shared", "-fPIC", "-o", str(library), str(source), "-ldl"], check=True)
-    return library
+    directory, made = tmp_path_factory.mktemp("library"), []
+    for name in ("faulty_io", "stale_view"):
+        made.append(directory / f"{name}.so")
+        source = HERE / f"{name}.c"
+        command = [compiler, "-O1", "-shared", "-fPIC", "-o", str(made[-1]), str(source), "-ldl"]
+        subprocess.run(command, check=True)
+    return " ".join(map(str, made))
 
 
 @pytest.mark.slow
 @pytest.mark.torture
 @pytest.mark.timeout(7200)
-def test_a_disk_that_fails_costs_time_only(faulty_io, tmp_path, record_property):
+@pytest.mark.parametrize("cases", ["storage_cases", "stale_cases", "storage_science_cases"])
+def test_a_disk_that_fails_costs_time_only(libraries, cases, tmp_path, dose, record_property):
+    if cases == "storage_science_cases" and not dose(False, True):
+        pytest.skip("takes a production and a night first: in the long form only")
     report = tmp_path / "report.json"
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-p", "no:xdist",
-         "--timeout=7000", f"--basetemp={tmp_path / 'cases'}", str(HERE / "storage_cases.py")],
-        env={**os.environ, "LD_PRELOAD": str(faulty_io), "SST1M_FAULTS_REPORT": str(report)},
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist",
+         "--timeout=7000", f"--basetemp={tmp_path / 'cases'}", str(HERE / f"{cases}.py")],
+        env={**os.environ, "LD_PRELOAD": libraries, "SST1M_FAULTS_REPORT": str(report)},
         capture_output=True, text=True,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout[-30000:] + done.stderr[-2000:]
