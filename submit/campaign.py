@@ -13,12 +13,14 @@ from pathlib import Path
 from submit.errors import BusyError, StateError
 from submit.root import Root
 from submit.site import Site
-from submit.state_files import append_line, make_directory, read_json, read_lines, write_json
+from submit.state_files import append_line, checked, make_directory, read_json, read_lines, write_json
 
 __all__ = ["Campaign", "campaigns", "user_name"]
 
 #: A lock of another machine that is older than this was left by a process that died [s].
 _LOCK_S = 3600
+#: No time of a campaign lies beyond it [s, Unix].
+_LATEST = 1e12
 
 
 class Campaign:
@@ -75,8 +77,8 @@ class Campaign:
             If ``campaign.json`` does not say it.
         """
         try:
-            return Root.from_json(self.read()["root"])
-        except (KeyError, TypeError) as error:
+            return checked(Root, self.read()["root"], self.file, "restore it, or remove it and submit again")
+        except KeyError as error:
             raise StateError(
                 f"{self.file}: says nothing of the root ({error}); remove it and submit again"
             ) from None
@@ -123,7 +125,7 @@ class Campaign:
         """Remove the lock if its holder is dead."""
         try:
             age = time.time() - self.lock.stat().st_mtime
-            text = self.lock.read_text(encoding="utf-8")
+            text = self.lock.read_text(encoding="utf-8", errors="replace")
         except FileNotFoundError:
             return
         holder = _parsed(text)
@@ -137,7 +139,7 @@ class Campaign:
         aside = self.lock.with_name(f".lock.{uuid.uuid4().hex}.part")
         with contextlib.suppress(FileNotFoundError):
             self.lock.rename(aside)
-            if aside.read_text(encoding="utf-8") != text:
+            if aside.read_text(encoding="utf-8", errors="replace") != text:
                 # Somebody else broke it first and has his own there: give that back.
                 with contextlib.suppress(FileExistsError):
                     os.link(aside, self.lock)
@@ -161,7 +163,8 @@ class Campaign:
 
     def _times(self, path: Path) -> dict[str, float]:
         lines = read_lines(path) if path.exists() else ()
-        return {str(line.get("id")): float(str(line.get("time", 0))) for line in lines}
+        told = [(line.get("id"), line.get("time")) for line in lines]
+        return {task_id: when for task_id, when in told if isinstance(task_id, str) and _is_time(when)}
 
     def put_away(self, task_id: str, record: Mapping[str, object]) -> None:
         """Put a task into quarantine: a file with what is known of it, and a note that there was one."""
@@ -174,8 +177,11 @@ class Campaign:
 
     def quarantined(self) -> dict[str, dict[str, object]]:
         """Return what is known of the tasks in quarantine by id."""
-        records = [read_json(path) for path in sorted(self.quarantine.glob("*.json"))]
-        return {str(record.get("id")): record for record in records}
+        records = {path: read_json(path) for path in sorted(self.quarantine.glob("*.json"))}
+        for path, record in records.items():
+            if not isinstance(record.get("id"), str):
+                raise StateError(f"{path}: names no task; correct it, or remove it to lift the quarantine")
+        return {str(record["id"]): record for record in records.values()}
 
 
 def user_name() -> str:
@@ -195,16 +201,20 @@ def campaigns(state_dir: Path) -> list[Campaign]:
 def _parsed(text: str) -> dict[str, object]:
     try:
         content = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         # Its writer is between making and filling it, or died there.
         return {"host": socket.gethostname(), "pid": os.getpid()}
     return content if isinstance(content, dict) else {}
 
 
+def _is_time(when: object) -> bool:
+    return isinstance(when, int | float) and not isinstance(when, bool) and 0 <= when < _LATEST
+
+
 def _alive(pid: object) -> bool:
     try:
         os.kill(int(str(pid)), 0)
-    except (ProcessLookupError, ValueError):
+    except (ProcessLookupError, ValueError, OverflowError):
         return False
     except PermissionError:
         return True

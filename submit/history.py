@@ -4,6 +4,7 @@ import os
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import TypeGuard
 
 from submit.state_files import append_line, read_lines
 
@@ -14,6 +15,7 @@ NAME = "history.jsonl"
 #: Enough for a good estimate of every stage, and read in a moment.
 _TAIL_BYTES = 2_000_000
 _QUANTILE = 0.9
+_LARGEST = 1e12
 _FEWEST = 3
 
 
@@ -39,7 +41,7 @@ class History:
         seen: dict[str, list[float]] = defaultdict(list)
         for record in _tail(path):
             stage, seconds, work = (record.get(name) for name in ("stage", "seconds", "work"))
-            if isinstance(seconds, int | float) and isinstance(work, int | float) and work > 0:
+            if _is_amount(seconds) and _is_amount(work) and work > 0:
                 seen[str(stage)].append(seconds / work)
         return cls({stage: _quantile(rates) for stage, rates in seen.items() if len(rates) >= _FEWEST})
 
@@ -63,6 +65,10 @@ def _tail(path: Path) -> Iterable[dict[str, object]]:
     if os.path.getsize(path) <= _TAIL_BYTES:
         return read_lines(path)
     return list(read_lines(path))[-20_000:]
+
+
+def _is_amount(value: object) -> TypeGuard[float]:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < _LARGEST
 
 
 def _quantile(values: list[float]) -> float:

@@ -88,7 +88,8 @@ def _read(path: Path) -> tuple[Holder, tuple[int, int]]:
     found = path.stat()
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError:
+        pid, since = int(str(record.get("pid") or 0)), float(str(record.get("since") or 0))
+    except (ValueError, AttributeError, RecursionError):
         record = None
     mark = (found.st_ino, found.st_mtime_ns)
     silent_s = time.time() - found.st_mtime
@@ -99,8 +100,8 @@ def _read(path: Path) -> tuple[Holder, tuple[int, int]]:
         host=str(record.get("host")),
         native=str(record.get("native")),
         node=str(record.get("node")),
-        pid=int(str(record.get("pid") or 0)),
-        since=float(str(record.get("since") or 0)),
+        pid=pid,
+        since=since,
         silent_s=silent_s,
         dead=_is_dead(record),
     )

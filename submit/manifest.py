@@ -10,7 +10,7 @@ from submit.errors import StateError
 from submit.failure import FailureTable, compile_table
 from submit.state_files import read_json
 
-__all__ = ["ManifestItem", "WorkerSettings", "read_manifest", "read_worker_settings", "shard_path"]
+__all__ = ["ManifestItem", "WorkerSettings", "is_item", "read_manifest", "read_worker_settings", "shard_path"]
 
 
 class _Given(BaseModel):
@@ -59,6 +59,23 @@ class ManifestItem(_Given):
     work: float = 1.0
 
 
+class _Line(BaseModel):
+    """What the planner relies on in a line that it has written itself."""
+
+    model_config = ConfigDict(extra="ignore", strict=True, allow_inf_nan=False)
+
+    id: str = Field(min_length=1)
+    family: str
+    stage: str
+    outputs: list[str]
+    seconds: float = Field(ge=0)
+    work: float = Field(ge=0)
+    mem_mb: float = Field(ge=0)
+    attempt: int = Field(ge=1)
+    by: str | None = None
+    label: str | None = None
+
+
 class WorkerSettings(_Given):
     """
     Settings of the workers of a submission, from its ``worker.json``.
@@ -99,6 +116,15 @@ class WorkerSettings(_Given):
     @classmethod
     def _compiled(cls, pairs: object) -> FailureTable:
         return compile_table(pairs if isinstance(pairs, list | tuple) else ())
+
+
+def is_item(line: Mapping[str, object]) -> bool:
+    """Whether a line of a manifest describes a task."""
+    try:
+        _Line.model_validate(line)
+    except ValidationError:
+        return False
+    return True
 
 
 def shard_path(array_dir: Path, index: int) -> Path:
@@ -156,6 +182,6 @@ def _item(path: Path, number: int, line: str) -> ManifestItem:
         return ManifestItem(**json.loads(line))
     except ValidationError as error:
         reason = _problems(error)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RecursionError) as error:
         reason = str(error)
     raise StateError(f"{path}, line {number}: is no task ({reason}); correct it, or submit again")

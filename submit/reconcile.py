@@ -9,12 +9,12 @@ from typing import Any
 from submit.campaign import Campaign
 from submit.history import remember
 from submit.jobs import Backend, ElementState, JobState
-from submit.results import read_results
+from submit.results import read_results, result_lines
 from submit.rounds import ArrayRecord, Round, open_rounds, rounds_of
 from submit.site import Site
-from submit.state_files import read_lines, write_json, write_lines
+from submit.state_files import write_json, write_lines
 
-__all__ = ["Account", "Jobs", "ask_jobs", "close_ended", "take_stock"]
+__all__ = ["Account", "Jobs", "ask_jobs", "close_ended", "open_records", "take_stock"]
 
 #: An order whose answer was lost shows up in the batch system's list within this time [s].
 _REPLY_S = 60.0
@@ -94,10 +94,20 @@ class Jobs:
     states: Mapping[str, JobState]
     found: Mapping[str, str]
 
+    def state_of(self, record: ArrayRecord) -> JobState | None:
+        """
+        Return what the batch system says of an array; None where it was not asked.
+
+        Slurm gives the number of a job away again if its controller died before it wrote the job down.
+        """
+        state = self.states.get(record.native_id)
+        foreign = state is not None and state.name not in ("", record.job_name)
+        return JobState(known=False) if foreign else state
+
 
 def ask_jobs(campaign: Campaign, backend: Backend) -> Jobs:
     """Ask the batch system about all jobs that may be alive: one call, and one more if a reply was lost."""
-    records = [record for known in open_rounds(campaign) for record in _all_arrays(known)]
+    records = open_records(campaign)
     lost = {record.job_name for record in records if record.state == "submitting"}
     found = backend.find(lost) if lost else {}
     ids = {record.native_id for record in records if record.state in ("submitted", "cancelled")}
@@ -105,9 +115,11 @@ def ask_jobs(campaign: Campaign, backend: Backend) -> Jobs:
     return Jobs(backend.query(ids - {""}) if ids - {""} else {}, found)
 
 
-def _all_arrays(known: Round) -> list[ArrayRecord]:
-    finalizer = known.finalizer
-    return [*known.arrays(), *([finalizer] if finalizer else [])]
+def open_records(campaign: Campaign) -> list[ArrayRecord]:
+    """Return all arrays of rounds that are not closed, with the finalizers."""
+    rounds = open_rounds(campaign)
+    finalizers = (known.finalizer for known in rounds)
+    return [*(r for known in rounds for r in known.arrays()), *(r for r in finalizers if r is not None)]
 
 
 def take_stock(campaign: Campaign, site: Site, jobs: Jobs | None, *, write: bool = True) -> Account:
@@ -133,7 +145,7 @@ def take_stock(campaign: Campaign, site: Site, jobs: Jobs | None, *, write: bool
             account.latest.update((result["id"], result) for result in _closed_results(known))
             continue
         if known.is_closed:
-            _enter(account, read_lines(known.results), forgiven)
+            _enter(account, result_lines(known.results), forgiven)
             continue
         look = _RoundLook(known, site, jobs, write=write)
         results = look.results()
@@ -146,7 +158,7 @@ def take_stock(campaign: Campaign, site: Site, jobs: Jobs | None, *, write: bool
 
 
 def _closed_results(known: Round) -> Iterable[Record]:
-    return read_lines(known.results) if known.is_closed else ()
+    return result_lines(known.results) if known.is_closed else ()
 
 
 def _enter(account: Account, results: Iterable[Record], forgiven: Mapping[str, float]) -> None:
@@ -207,7 +219,7 @@ class _RoundLook:
         manifests: dict[int, list[Record]] = defaultdict(list)
         for index, item in record.items():
             manifests[index].append(item)
-        job = self.jobs.states.get(record.native_id) if self.jobs else None
+        job = self.jobs.state_of(record) if self.jobs else None
         gathered: list[Record] = []
         for index, items in manifests.items():
             said = lines.get(index, [])

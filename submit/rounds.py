@@ -6,16 +6,19 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, ClassVar, Literal
 
 import luigi
 from luigi.task import flatten
+from pydantic import ConfigDict, Field
 
 from submit.campaign import Campaign
+from submit.errors import StateError
+from submit.manifest import is_item
 from submit.pack import Array, Item
 from submit.site import Site
 from submit.spec import label_of
-from submit.state_files import make_directory, read_json, read_lines, write_json, write_lines
+from submit.state_files import checked, make_directory, read_json, read_lines, write_json, write_lines
 
 __all__ = ["FINALIZER", "ArrayRecord", "Round", "open_rounds", "rounds_of", "write_round"]
 
@@ -51,15 +54,17 @@ class ArrayRecord:
         Its directory.
     """
 
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(strict=True, allow_inf_nan=False)
+
     name: str
     stage: str
     job_name: str
-    n_elements: int
+    n_elements: Annotated[int, Field(ge=1)]
     cpus: int
     mem_mb: int
     walltime_s: int
     needs: list[str]
-    state: str = "planned"
+    state: Literal["planned", "submitting", "submitted", "cancelled"] = "planned"
     native_id: str = ""
     asked_at: float = 0.0
     arguments: list[str] = field(default_factory=list)
@@ -68,9 +73,14 @@ class ArrayRecord:
     @classmethod
     def read(cls, directory: Path) -> "ArrayRecord":
         """Read the record of an array."""
-        content = read_json(directory / "array.json")
+        way_out = "restore array.json in it, or end its jobs and remove the directory"
+        try:
+            content = read_json(directory / "array.json")
+        except StateError as error:
+            raise StateError(f"{directory}: {error}; {way_out}") from None
         known = {field.name for field in fields(cls)} - {"directory"}
-        return cls(**{key: value for key, value in content.items() if key in known}, directory=directory)
+        given = {key: value for key, value in content.items() if key in known}
+        return checked(cls, given | {"directory": directory}, directory, way_out)
 
     def write(self) -> None:
         """Write the record."""
@@ -82,10 +92,16 @@ class ArrayRecord:
         return self.directory / "shards" / f"{index:05d}.jsonl"
 
     def items(self) -> Iterator[tuple[int, dict[str, Any]]]:
-        """Yield shard and description of every task."""
+        """Yield shard and description of every task; of a line that is damaged, nothing is known."""
+        if self.manifest(self.n_elements).exists() or not self.manifest(self.n_elements - 1).exists():
+            raise StateError(
+                f"{self.directory}: there are more or fewer shards than the {self.n_elements} of array.json; "
+                "correct it, or end its jobs and remove the directory"
+            )
         for index in range(self.n_elements):
             for line in read_lines(self.manifest(index)):
-                yield index, line
+                if is_item(line):
+                    yield index, line
 
 
 class Round:

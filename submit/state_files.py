@@ -6,12 +6,17 @@ import os
 import stat
 import uuid
 from collections.abc import Iterable, Iterator
+from functools import cache
 from pathlib import Path
+from typing import TypeVar
+
+from pydantic import TypeAdapter, ValidationError
 
 from submit.errors import StateError
 
 __all__ = [
     "append_line",
+    "checked",
     "make_directory",
     "read_json",
     "read_lines",
@@ -20,6 +25,8 @@ __all__ = [
     "write_text",
 ]
 
+
+T = TypeVar("T")
 
 _encode = json.JSONEncoder(ensure_ascii=False).encode
 
@@ -129,14 +136,49 @@ def read_json(path: Path) -> dict[str, object]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise StateError(f"{path}: cannot be read ({error.strerror})") from None
-    except ValueError as error:
+        raise StateError(f"{path}: cannot be read ({error.strerror}); restore it, or submit again") from None
+    except (ValueError, RecursionError) as error:
         raise StateError(
             f"{path}: is not JSON ({error}); restore it, or remove it and submit again"
         ) from None
     if not isinstance(content, dict):
-        raise StateError(f"{path}: is not a JSON object; restore or remove it")
+        raise StateError(f"{path}: is not a JSON object; restore it, or remove it and submit again")
     return content
+
+
+def checked(kind: type[T], content: object, place: Path, way_out: str) -> T:
+    """
+    Return what a file says as a value of a type; what does not fit is an error and no surprise later.
+
+    Parameters
+    ----------
+    kind : type
+        A class whose fields have types.
+    content : object
+        Content of the file.
+    place : Path
+        Where it is, for messages.
+    way_out : str
+        What to do about it, for messages.
+
+    Raises
+    ------
+    StateError
+        Naming what does not fit.
+    """
+    try:
+        # As JSON: strict classes then still take lists for tuples, and texts for paths.
+        return _adapter(kind).validate_json(json.dumps(content, default=str))
+    except ValidationError as error:
+        problems = "; ".join(
+            f"{'.'.join(map(str, p['loc']))}: {p['msg'].lower()}" for p in error.errors()[:5]
+        )
+        raise StateError(f"{place}: {problems}; {way_out}") from None
+
+
+@cache
+def _adapter(kind: type[T]) -> TypeAdapter[T]:
+    return TypeAdapter(kind)
 
 
 def read_lines(path: Path) -> Iterator[dict[str, object]]:
@@ -158,7 +200,7 @@ def read_lines(path: Path) -> Iterator[dict[str, object]]:
     for line in text.split("\n"):
         try:
             record = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             continue
         if isinstance(record, dict):
             yield record

@@ -7,13 +7,23 @@ import shutil
 import socket
 import uuid
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Literal, cast
+from typing import ClassVar, Literal
+
+from pydantic import ConfigDict
 
 from submit.errors import StateError
 from submit.jobs import Job, Reason
-from submit.state_files import append_line, make_directory, read_json, read_lines, write_json, write_text
+from submit.state_files import (
+    append_line,
+    checked,
+    make_directory,
+    read_json,
+    read_lines,
+    write_json,
+    write_text,
+)
 
 __all__ = ["Element", "Queue", "QueuedJob", "is_process", "native_name", "process_start"]
 
@@ -61,6 +71,15 @@ class Element:
     started: float = 0.0
     reason: Reason | None = None
     exit_code: int | None = None
+
+
+@dataclass(frozen=True)
+class _Note(Element):
+    """A line of the file of events."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+
+    index: int = field(kw_only=True)
 
 
 def native_name(job_id: str, index: int) -> str:
@@ -139,27 +158,17 @@ class Queue:
         path = self.root / job_id / _JOB
         if not job_id.isdigit() or not path.is_file():
             return None
-        content = read_json(path)
-        try:
-            fields = {
-                **content,
-                "directory": Path(str(content["directory"])),
-                "depends_on": tuple(cast(list[str], content["depends_on"])),
-            }
-            return QueuedJob(id=job_id, **fields)
-        except (KeyError, TypeError) as error:
-            raise StateError(
-                f"{path}: is no job of the local backend ({error}); remove its directory"
-            ) from None
+        return checked(QueuedJob, read_json(path) | {"id": job_id}, path, "remove its directory")
 
     def elements(self, job_id: str) -> dict[int, Element]:
         """Return the elements of a job that were started, or ended without, by index."""
         path = self.root / job_id / _EVENTS
         found: dict[int, Element] = {}
         for line in read_lines(path) if path.is_file() else ():
-            with contextlib.suppress(KeyError, TypeError):
-                index = line.pop("index")
-                found[int(cast(int, index))] = Element(**line)
+            with contextlib.suppress(StateError):
+                # A line that is damaged says nothing.
+                note = checked(_Note, line, path, "")
+                found[note.index] = Element(**{name: line[name] for name in line if name != "index"})
         return found
 
     def note(self, job_id: str, index: int, element: Element) -> None:
