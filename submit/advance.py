@@ -16,7 +16,7 @@ from submit.history import History
 from submit.jobs import Backend, Limits
 from submit.plan import Plan, make_plan, runs_here
 from submit.quick_luigi import quick_luigi
-from submit.reconcile import Account, Jobs, ask_jobs, close_ended, take_stock
+from submit.reconcile import Account, Jobs, ask_jobs, close_ended, open_records, take_stock
 from submit.root import Root
 from submit.rounds import Round, open_rounds, write_round
 from submit.site import Site
@@ -102,7 +102,7 @@ def advance(campaign: Campaign, site: Site, *, backend: Backend | None = None, f
     backend = backend or make_backend(site)
     with campaign.locked(), campaign.root.surroundings(), quick_luigi():
         jobs = ask_jobs(campaign, backend)
-        _let_go(jobs, backend)
+        _let_go(campaign, jobs, backend)
         account = take_stock(campaign, site, jobs)
         if not follows:
             campaign.stop.unlink(missing_ok=True)
@@ -121,10 +121,10 @@ def advance(campaign: Campaign, site: Site, *, backend: Backend | None = None, f
     return Outcome(not graph.nodes, plan, account, n_arrays, plan.n_todo)
 
 
-def _let_go(jobs: Jobs, backend: Backend) -> None:
+def _let_go(campaign: Campaign, jobs: Jobs, backend: Backend) -> None:
     """Cancel what the batch system keeps for good: what waits for it would wait for ever."""
-    elements = [element for state in jobs.states.values() for element in state.elements.values()]
-    held = {element.native for element in elements if element.held}
+    states = filter(None, map(jobs.state_of, open_records(campaign)))
+    held = {one.native for state in states for one in state.elements.values() if one.held}
     if held:
         log.warning(
             "could not be started on a node and is held for good, cancelled: %s", ", ".join(sorted(held))
@@ -222,6 +222,6 @@ def _submit_all(
     for known in open_rounds(campaign):
         sent = submit_planned(campaign, known, site, backend, limits, jobs, account)
         if sent and site.plan.finalizer == "job" and follows < site.plan.max_rounds:
-            submit_finalizer(campaign, known, site, backend, limits, account, follows)
+            submit_finalizer(campaign, known, site, backend, limits, jobs, account, follows)
         number += sent
     return number

@@ -31,7 +31,8 @@ def cancel(campaign: Campaign, site: Site, backend: Backend) -> list[str]:
         for known in open_rounds(campaign):
             finalizer = known.finalizer
             for record in [*([finalizer] if finalizer else []), *known.arrays()]:
-                if record.native_id and record.state == "submitted":
+                state = jobs.state_of(record)
+                if record.native_id and record.state == "submitted" and (state is None or state.known):
                     ended.append(record.native_id)
                 record.state = "cancelled"
                 record.write()

@@ -123,10 +123,13 @@ class JobState:
         State by index. An element that the batch system does not list any more is missing.
     known : bool
         Whether the batch system knows the job at all.
+    name : str
+        Its name, where the batch system may give the number of a lost job away again.
     """
 
     elements: Mapping[int, ElementState] = field(default_factory=dict)
     known: bool = True
+    name: str = ""
 
 
 class Backend(Protocol):

@@ -64,7 +64,7 @@ def submit_planned(
         if record.n_elements > room and (number or room < _most(site, limits)):
             log.info("%s: %s elements wait for room in the queue (%s)", record.name, record.n_elements, room)
             continue
-        before = [records[need].native_id for need in record.needs if need in records]
+        before = [records[need] for need in record.needs if need in records]
         job = _job(campaign.root, record, site, account, limits, _alive(before, jobs))
         _submit(record, job, backend)
         room -= record.n_elements
@@ -80,13 +80,13 @@ def _room(site: Site, limits: Limits, account: Account) -> int:
     return _most(site, limits) - account.elements["queued"] - account.elements["running"]
 
 
-def _alive(ids: Sequence[str], jobs: Jobs) -> tuple[str, ...]:
-    """Leave out jobs that are known to have ended: batch systems differ in what they make of them."""
-    return tuple(native for native in ids if native and not _ended(native, jobs))
+def _alive(records: Sequence[ArrayRecord], jobs: Jobs) -> tuple[str, ...]:
+    """Return the ids of those that have not ended: batch systems differ in what they make of the others."""
+    return tuple(record.native_id for record in records if record.native_id and not _ended(record, jobs))
 
 
-def _ended(native: str, jobs: Jobs) -> bool:
-    state = jobs.states.get(native)
+def _ended(record: ArrayRecord, jobs: Jobs) -> bool:
+    state = jobs.state_of(record)
     if state is None:
         # Submitted since the batch system was asked.
         return False
@@ -145,6 +145,7 @@ def submit_finalizer(
     site: Site,
     backend: Backend,
     limits: Limits,
+    jobs: Jobs,
     account: Account,
     follows: int,
 ) -> None:
@@ -153,7 +154,7 @@ def submit_finalizer(
 
     Parameters
     ----------
-    campaign, known, site, backend, limits, account
+    campaign, known, site, backend, limits, jobs, account
         As for `submit_planned`.
     follows : int
         How many finalizers there were since somebody called by hand or by cron.
@@ -164,7 +165,7 @@ def submit_finalizer(
     name = f"s{known.directory.name.split('-')[-1]}-fin{follows}-{int(time.time()) % 65536:04x}"
     walltime_s = min(_FINALIZER_S, longest_s(site, limits))
     record = ArrayRecord(FINALIZER, FINALIZER, name, 1, 1, _FINALIZER_MB, walltime_s, [], directory=directory)
-    before = tuple(array.native_id for array in known.arrays() if array.state == "submitted")
+    before = _alive([array for array in known.arrays() if array.state == "submitted"], jobs)
     job = Job(
         name=name,
         directory=directory,

@@ -17,7 +17,7 @@ from submit.state_files import make_directory
 __all__ = ["Slurm", "read_accounting", "read_queue"]
 
 #: Fields of one line of squeue; the width is that of the longest value, the separator is ours.
-_FIELDS = ("ArrayJobID", "ArrayTaskID", "State", "exit_code", "NodeList", "JobID", "Reason")
+_FIELDS = ("ArrayJobID", "ArrayTaskID", "State", "exit_code", "NodeList", "JobID", "Reason", "Name")
 _FORMAT = ",".join(f"{field}:|" for field in _FIELDS)
 
 #: States of work that is going on or may be; whatever stands in neither table counts as queued.
@@ -73,8 +73,8 @@ def read_queue(text: str) -> dict[str, JobState]:
     Parameters
     ----------
     text : str
-        Lines with the fields id of the array, index, state, wait status, node, id and reason for waiting,
-        separated by ``|``.
+        Lines with the fields id of the array, index, state, wait status, node, id, reason for waiting, and
+        name, separated by ``|``.
 
     Returns
     -------
@@ -82,17 +82,20 @@ def read_queue(text: str) -> dict[str, JobState]:
         States by id of the array; a job that is no array has the index 0.
     """
     found: defaultdict[str, dict[int, ElementState]] = defaultdict(dict)
+    names: dict[str, str] = {}
     for line in text.splitlines():
         words = [word.strip() for word in line.split("|")][: len(_FIELDS)]
         if len(words) != len(_FIELDS) or not words[3].isdigit():
             continue
-        array, index, state, status, node, raw, why = words
+        array, index, state, status, node, raw, why, name = words
         is_element = index.isdigit()
         native = f"{array}_{index}" if is_element else raw
         wait = int(status)
         element = _state(state, wait >> 8 & 0xFF, wait & 0x7F, node, native, why)
-        found[array if is_element else raw][int(index) if is_element else 0] = element
-    return {job: JobState(elements) for job, elements in found.items()}
+        job = array if is_element else raw
+        found[job][int(index) if is_element else 0] = element
+        names[job] = name
+    return {job: JobState(elements, name=names[job]) for job, elements in found.items()}
 
 
 def _indices(text: str) -> Iterable[int]:
@@ -110,21 +113,23 @@ def read_accounting(text: str) -> dict[str, JobState]:
     Parameters
     ----------
     text : str
-        Lines with the fields JobID, State, ExitCode (``code:signal``) and NodeList, separated by ``|``.
+        Lines with the fields JobID, State, ExitCode (``code:signal``), NodeList, JobName, separated by ``|``.
     """
     found: defaultdict[str, dict[int, ElementState]] = defaultdict(dict)
+    names: dict[str, str] = {}
     for line in text.splitlines():
         words = line.split("|")
-        if len(words) != 4 or not words[1]:
+        if len(words) != 5 or not words[1]:
             continue
         job, _, rest = words[0].partition("_")
+        names[job] = words[4]
         code, _, signal = words[2].partition(":")
         for index in _indices(rest or "0"):
             native = f"{job}_{index}" if rest else job
             found[job][index] = _state(
                 words[1].split()[0], int(code or 0), int(signal or 0), words[3], native
             )
-    return {job: JobState(elements) for job, elements in found.items()}
+    return {job: JobState(elements, name=names[job]) for job, elements in found.items()}
 
 
 def _no_such_job(answer: Answer) -> bool:
@@ -306,7 +311,7 @@ class Slurm:
                 "-j",
                 ",".join(forgotten),
                 "-o",
-                "JobID,State,ExitCode,NodeList",
+                "JobID,State,ExitCode,NodeList,JobName",
             )
             found |= read_accounting(ask(words, self._patience_s).out)
         return {job: found.get(job, JobState(known=False)) for job in ids}

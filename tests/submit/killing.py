@@ -13,11 +13,14 @@ KINDS = {"worker": 6, "finalizer": 3, "submitter": 4, "node": 1, "slurmd": 1, "c
 _REPLY_S = 61
 
 
-def settled(campaign, status):
-    """Whether nobody counts on anything any more that was killed: the next call does what is missing."""
+def settled(cluster, campaign, status):
+    """Whether all has ended and nobody counts on what was killed, or Slurm holds something for good."""
+    waiting = [line.split("|") for line in cluster.run("squeue", "-h", "-o", "%T|%r").splitlines()]
+    if any("held" in reason for _, reason in waiting):
+        return all(state == "PENDING" and ("held" in why or "Dep" in why) for state, why in waiting)
     records = [json.loads(path.read_text()) for path in campaign.rounds.glob("*/*/array.json")]
     asked = [record["asked_at"] for record in records if record["state"] == "submitting"]
-    at_work = status.elements["queued"] + status.elements["running"]
+    at_work = len(waiting) + status.elements["queued"] + status.elements["running"]
     return not at_work and time.time() - max(asked, default=0.0) > _REPLY_S
 
 

@@ -145,16 +145,17 @@ def test_a_controller_that_is_away_for_a_while_is_waited_for(start_slurm, make_s
 
 def test_states_that_nobody_knows_are_not_ends():
     states = read_queue(
-        "7|0|REQUEUE_HOLD|0||7|None|\n7|1|NEW_WORD|0|n1|8|None|\n7|2|COMPLETING|0|n1|9|None|\nnonsense\n"
+        "7|0|REQUEUE_HOLD|0||7|None|a|\n7|1|NEW_WORD|0|n1|8|None|a|\n7|2|COMPLETING|0|n1|9|None|a|\nnonsense\n"
     )
     assert [element.phase for element in states["7"].elements.values()] == ["queued", "queued", "running"]
 
 
 def test_what_accounting_says():
     text = (
-        "7_0|COMPLETED|0:0|n1\n7_1|CANCELLED by 0|0:15|n1\n7_2|OUT_OF_MEMORY|0:125|n2\n"
-        "7_[3-4,6%2]|PENDING|0:0|\n"
+        "7_0|COMPLETED|0:0|n1|a\n7_1|CANCELLED by 0|0:15|n1|a\n7_2|OUT_OF_MEMORY|0:125|n2|a\n"
+        "7_[3-4,6%2]|PENDING|0:0||a\n"
     )
+    assert read_accounting(text)["7"].name == "a"
     elements = read_accounting(text)["7"].elements
     reasons = {index: (element.phase, element.reason) for index, element in elements.items()}
     assert reasons == {

@@ -83,6 +83,35 @@ def test_what_no_node_could_start_is_not_held_for_ever(start_slurm, make_farm, m
     assert not cluster.run("squeue", "-h")
 
 
+def test_jobs_of_others_under_numbers_of_ours_are_left_alone(start_slurm, make_farm, monkeypatch, tmp_path):
+    """A controller that dies before it has written its jobs down gives their numbers away again."""
+    cluster = start_slurm(1)
+    monkeypatch.setenv("SLURM_CONF", cluster.env["SLURM_CONF"])
+    made = make_farm("slurm", 2, plan="max_items = 1")
+    made.plant(n0="slow", n1="slow")
+    assert made.submit().n_arrays == 2
+    ours = set(cluster.run("squeue", "-h", "-o", "%F").split())
+    cluster.stop_controller(by=signal.SIGKILL)
+    cluster.start_controller(clean=True)
+    cluster.wait_idle(*cluster.nodes)
+    script = tmp_path / "theirs.sh"
+    script.write_text("#!/bin/bash\nsleep 300\n")
+    for _ in ours:
+        cluster.run("sbatch", "--array=0-1", "--job-name=theirs", "--output=/dev/null", str(script))
+
+    def theirs():
+        return set(cluster.run("squeue", "-h", "--name=theirs", "-o", "%F").split())
+
+    before = theirs()
+    assert len(before) == len(ours) and len(before & ours) > 1
+    cancel(made.campaign, made.site, made.backend)
+    assert theirs() == before
+    status, text = made.said_by("submit", *made.words)
+    assert status == 0 and "submitted" in text, text
+    made.wait_result()
+    assert theirs() == before
+
+
 def test_cancelled_half_way_and_resumed(farm):
     made = farm(4, minutes=10)
     made.plant(**{f"n{n}": "slow" for n in range(4)})

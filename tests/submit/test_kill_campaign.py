@@ -30,7 +30,7 @@ def test_killed_at_random_one_more_call_completes(
 ):
     cluster = start_slurm(3)
     monkeypatch.setenv("SLURM_CONF", cluster.env["SLURM_CONF"])
-    rng, killed = np.random.default_rng(7), Counter()
+    rng, killed = np.random.default_rng(20240304), Counter()
     while killed.total() < dose(8, 200):
         base = tmp_path / f"farm{killed.total()}"
         base.mkdir()
@@ -49,9 +49,13 @@ def end_after_kills(made, killer, number):
     said = "\n---\n".join(killer.said)
     # Python itself has no better words for Ctrl-C while it loads a program.
     assert not [text for text in killer.said if "Traceback" in text and "KeyboardInterrupt" not in text], said
-    made.wait_quiet(150)
     # A controller that is killed forgets what it has just accepted; nobody counts on that after a while.
-    made.wait_for(lambda: settled(made.campaign, made.status()), made.tell, 120)
+    cluster = killer.cluster
+    made.wait_for(
+        lambda: settled(cluster, made.campaign, made.status()),
+        lambda: cluster.run("squeue") + cluster.run("sinfo") + made.tell(),
+        300,
+    )
     status, text = made.said_by("submit", *made.words)
     assert status == 0, f"{text}\n{said}\n{made.tell()}"
     made.wait_result(150)

@@ -46,14 +46,17 @@ def end_after_kills(start_slurm, make_killer, wait_for, monkeypatch):
 
     def run(base, words, is_done, rng, killed, number):
         farm = ScienceFarm(base, cluster.env, SITE)
+
+        def said():
+            return cluster.run("squeue") + cluster.run("sinfo") + farm.said()
+
         killer = make_killer(cluster, lambda: farm.start("submit", *words), rng, killed)
         killer.run(number, is_done)
-        wait_for(quiet, farm.said, 600)
         # A controller that is killed forgets what it has just accepted; nobody counts on that after a while.
-        wait_for(lambda: settled(farm.campaign, farm.status()), farm.said, 120)
+        wait_for(lambda: settled(cluster, farm.campaign, farm.status()), said, 600)
         status, output = farm.call("submit", *words)
         assert status == 0, output
-        wait_for(lambda: is_done() and quiet(), farm.said, 600)
+        wait_for(lambda: is_done() and quiet(), said, 600)
         assert farm.call("submit", *words) == (0, "complete: nothing is missing\n")
 
     yield run
