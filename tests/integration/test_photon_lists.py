@@ -480,7 +480,7 @@ def test_killed_again_and_again_the_photon_lists_are_the_same(
     new_night, finished, warm, dose, watched, record_property
 ):
     rng, killed = np.random.default_rng(20240304), Counter()
-    while killed.total() < dose(20, 160):
+    while killed.total() < dose(20, 120):
         night = new_night()
         with watched(night.ana, "night.log"):
             finish_under_kills(night, finished, warm, rng, killed)

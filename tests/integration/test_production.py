@@ -262,7 +262,7 @@ def test_killed_again_and_again_the_same_command_finishes_it(
     undisturbed, make_production, dose, watched, record_property
 ):
     rng, killed = np.random.default_rng(11), Counter()
-    while killed.total() < dose(5, 100):
+    while killed.total() < dose(5, 60):
         production = make_production()
         with watched(production.layout.root), watched(production.irf_dir):
             _finish_under_kills(production, undisturbed, rng, killed)
