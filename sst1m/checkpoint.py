@@ -30,6 +30,7 @@ __all__ = [
     "held_lock",
     "remove_product",
     "sweep_parts",
+    "system_error_text",
     "write_atomically",
     "write_json",
 ]
@@ -84,8 +85,10 @@ def _write_problem(error: BaseException, path: Path) -> str | None:
     if isinstance(error, OSError) and _concerns(error, path):
         if isinstance(error, PermissionError) and _is_read_only(path):
             return _WAY_OUT[errno.EROFS]
-        # PyTables raises its own PermissionError, without a number.
+        # PyTables raises errors of its own, without a number.
         number = errno.EACCES if isinstance(error, PermissionError) else error.errno
+        if isinstance(error, FileNotFoundError) and number is None:
+            return disk_problem(path) or _WAY_OUT[errno.ENOENT]
         if number in _WAY_OUT:
             return _WAY_OUT[number]
     if isinstance(error, RuntimeError | OSError) and "HDF5" in f"{type(error).__name__} {error}":
@@ -139,6 +142,15 @@ def _probe(directory: Path) -> str | None:
         with contextlib.suppress(OSError):
             probe.unlink(missing_ok=True)
     return None
+
+
+def system_error_text(error: OSError) -> str:
+    """Say in one sentence which file the operating system refuses to look at, and the way out."""
+    subject = f"{error.filename}: " if error.filename else ""
+    return (
+        f"{subject}the disk refuses it ({error.strerror}): check the disk, its mount and the rights there, "
+        "and run the same command again"
+    )
 
 
 @contextlib.contextmanager

@@ -10,7 +10,6 @@ __all__ = [
     "SkippedRun",
     "Sst1mError",
     "UnreadableError",
-    "system_error_text",
 ]
 
 
@@ -62,21 +61,3 @@ class SkippedRun(Sst1mError):
     """A run that is rightly not reduced (dark, transition, excluded by the operator)."""
 
     exit_code = 7
-
-
-def system_error_text(error: OSError) -> str:
-    """Say in one sentence which file the operating system refuses, and the way out."""
-    subject = f"{error.filename}: " if error.filename else ""
-    return (
-        f"{subject}the disk refuses it ({error.strerror}): check the disk, its mount and the rights there, "
-        "and run the same command again"
-    )
-
-
-def system_error_text(error: OSError) -> str:
-    """Say in one sentence which file the operating system refuses, and the way out."""
-    subject = f"{error.filename}: " if error.filename else ""
-    return (
-        f"{subject}the disk refuses it ({error.strerror}): check the disk, its mount and the rights there, and "
-        "run the same command again"
-    )

@@ -11,8 +11,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from sst1m.checkpoint import system_error_text
 from sst1m.corrections import Correction, corrections_digest, read_corrections
-from sst1m.errors import ConfigError, InputError, OutputError, RawFileError, system_error_text
+from sst1m.errors import ConfigError, InputError, OutputError, RawFileError
 from sst1m.layout import NightLayout, parse_raw_path, raw_directory
 from sst1m.manifest import Manifest, ManifestRow, sorted_rows
 from sst1m.names import UNDEFINED_WOBBLE, RawName, Target, parse_target, shown

@@ -15,7 +15,8 @@ from luigi.parameter import ParameterException
 from luigi.task_register import TaskClassException
 from luigi.worker import TaskException
 
-from sst1m.errors import Sst1mError, system_error_text
+from sst1m.checkpoint import system_error_text
+from sst1m.errors import Sst1mError
 from sst1m.isolation import in_isolated_process
 from sst1m.logs import is_collecting
 from sst1m.provenance import utc_now

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import tables
+from astropy.io.fits import VerifyError
 
 from ..checksum import check_unchanged, is_unchanged
 from ..errors import InputError, UnreadableError
@@ -15,7 +16,7 @@ __all__ = ["explained_damage"]
 #: From the library, from PyTables, or where names, units and numbers are not as they were written; warnings
 #: only where the reader has made them errors.
 _DAMAGE = (
-    *(OSError, tables.HDF5ExtError, tables.NodeError, ValueError, KeyError),
+    *(OSError, tables.HDF5ExtError, tables.NodeError, VerifyError, ValueError, KeyError),
     *(TypeError, AttributeError, IndexError, ArithmeticError, MemoryError, SystemError, Warning),
 )
 #: How HDF5 tells what the operating system has said.
@@ -62,15 +63,8 @@ def explained_damage(path: Path, what: str) -> Iterator[None]:
 
 def _refusal(error: BaseException) -> str:
     """Return what the operating system has said about a file; empty where the library has found damage."""
-    if isinstance(error, OSError) and error.errno:
-        return error.strerror or str(error)
-    found = _SYSTEM_ERROR.search(str(error))
-    return found[1] if found else ""
-
-
-def _refusal(error: BaseException) -> str:
-    """Return what the operating system has said about a file; empty where the library has found damage."""
-    if isinstance(error, OSError) and error.errno:
+    # PyTables looks first whether it may open a file, and raises errors of its own, without a number.
+    if isinstance(error, FileNotFoundError | PermissionError) or (isinstance(error, OSError) and error.errno):
         return error.strerror or str(error)
     found = _SYSTEM_ERROR.search(str(error))
     return found[1] if found else ""

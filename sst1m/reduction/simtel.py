@@ -26,8 +26,9 @@ from numpy.typing import NDArray
 from tables import Table
 from traitlets.config import Config
 
+from ..checkpoint import system_error_text
 from ..config import McConfig
-from ..errors import ConfigError, InputError, UnreadableError, system_error_text
+from ..errors import ConfigError, InputError, UnreadableError
 from ..image import CameraTables
 from ..instrument import N_PIXELS
 from ..io.dl1 import Dl1Block, Dl1Writer

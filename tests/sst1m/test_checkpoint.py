@@ -193,3 +193,13 @@ def test_what_was_just_written_and_is_not_valid_is_the_fault_of_the_disk(tmp_pat
     ):
         part.write_bytes(b"events")
     assert names(tmp_path) == set()
+
+
+def test_a_directory_that_cannot_be_looked_at_is_no_error_of_the_program(tmp_path):
+    """PyTables says that it does not exist, without a number."""
+    product = tmp_path / "gone" / "run_dl1.h5"
+    with (
+        pytest.raises(OutputError, match="run_dl1.h5: cannot be written: its directory was removed"),
+        explained_write_errors(product),
+    ):
+        tables.open_file(str(product), "w")

@@ -97,3 +97,9 @@ def test_without_a_checksum_a_lack_is_taken_for_damage(product):
         with explained_damage(product, "DL1 file"):
             raise tables.NoSuchNodeError("there is no /dl1/event")
     assert not isinstance(caught.value, UnreadableError)
+
+
+def test_a_file_that_is_gone_is_not_damaged(tmp_path):
+    path = tmp_path / "run_dl1.h5"
+    with pytest.raises(UnreadableError, match="does not exist"), explained_damage(path, "DL1 file"):
+        tables.open_file(str(path))
