@@ -40,7 +40,8 @@ def json_object(text: str | bytes) -> dict[str, Any]:
         is of.
     """
     try:
-        content = json.loads(text)
+        # An editor may have put a byte order mark before it.
+        content = json.loads(text.removeprefix("\ufeff") if isinstance(text, str) else text)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
     if not isinstance(content, dict):

@@ -8,7 +8,7 @@ from astropy.io import fits
 
 from sst1m.io.damage import explained_damage
 
-__all__ = ["COMPONENTS", "check_dl3", "component_of", "write_dl3"]
+__all__ = ["COMPONENTS", "check_dl3", "check_sums", "component_of", "write_dl3"]
 
 #: Type and class of each table in an index, by the name of the table; the first three and the responses.
 COMPONENTS: dict[str, tuple[str, str]] = {
@@ -54,18 +54,34 @@ def check_dl3(path: Path) -> dict[str, fits.Header]:
     """
     with explained_damage(path, "photon list"), fits.open(path, memmap=False, checksum=False) as hdus:
         found = {component_of(hdu.header): hdu for hdu in hdus}
-        if problem := _problem(found):
+        if problem := _problem(found, hdus[1:]):
             raise ValueError(problem)
         return {name: hdu.header.copy() for name, hdu in found.items() if name is not None}
 
 
-def _problem(found: dict[str | None, fits.BinTableHDU]) -> str:
+def check_sums(path: Path) -> None:
+    """
+    Make sure that a photon list of whatever origin is what its checksums say, as far as it has any.
+
+    Raises
+    ------
+    InputError
+        It does not open, or a table or its header is not what was written.
+    UnreadableError
+        The disk does not give it at present.
+    """
+    with explained_damage(path, "photon list"), fits.open(path, memmap=False, checksum=False) as hdus:
+        # 2 stands for a table without checksum.
+        if damaged := [hdu.name or "PRIMARY" for hdu in hdus if not hdu.verify_checksum()]:
+            raise ValueError(f"damaged: {', '.join(damaged)}")
+
+
+def _problem(found: dict[str | None, fits.BinTableHDU], tables: Sequence[fits.BinTableHDU]) -> str:
     """Say what is wrong with the tables of a file; empty if nothing is."""
     missing = [name for name in COMPONENTS if name not in found]
     if missing:
         return f"it lacks {', '.join(missing)}"
-    damaged = [name for name in COMPONENTS if found[name].verify_datasum() != 1]
-    if damaged:
+    if damaged := [table.name for table in tables if table.verify_checksum() != 1]:
         return f"damaged: {', '.join(damaged)}"
     events, gti = found["events"], found["gti"].data
     if len(events.data) != events.header["N_WRITE"]:

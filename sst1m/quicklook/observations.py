@@ -1,5 +1,7 @@
 """Observations of a store that show a source, and why the others are not used."""
 
+import gzip
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +14,8 @@ from astropy.io import fits
 from astropy.time import Time
 from gammapy.data import DataStore, EventList, Observation
 
+from sst1m.checksum import check_unchanged
+from sst1m.dl3.files import check_sums
 from sst1m.errors import InputError
 from sst1m.quicklook.options import QuicklookOptions
 from sst1m.sources import Source
@@ -23,6 +27,7 @@ _OVERLAP_S = 1.0
 #: Rounding of times in days, as gammapy has them: an event at the edge of good time is in it.
 _EDGE_DAYS = 1e-10
 _RESPONSES = ("aeff", "edisp", "psf", "bkg")
+_GZIP = b"\x1f\x8b"
 _INDICES = ("hdu-index.fits.gz", "obs-index.fits.gz")
 
 
@@ -155,6 +160,7 @@ def _open(index_dir: Path) -> DataStore:
                 f"{index_dir}: has no {name}; give the directory of a GADF store, or make its index with "
                 "'sst1m index'"
             )
+        _check_packed(index_dir / name)
     try:
         store = DataStore.from_dir(index_dir)
         missing = {"OBS_ID", "RA_PNT", "DEC_PNT"} - set(store.obs_table.colnames)
@@ -165,6 +171,20 @@ def _open(index_dir: Path) -> DataStore:
     return store
 
 
+def _check_packed(path: Path) -> None:
+    """Read a gzip file to its end, where its checksum stands: astropy stops where it has what it wants."""
+    try:
+        check_unchanged(path)
+        with path.open("rb") as file:
+            if file.read(len(_GZIP)) != _GZIP:
+                return
+        with gzip.open(path) as file:
+            while file.read(1 << 20):
+                pass
+    except (OSError, EOFError, zlib.error) as error:
+        raise InputError(f"{path}: cannot be read: {error}; make the index again") from error
+
+
 def _choose(store: DataStore, obs_id: int, offset: float, options: QuicklookOptions) -> Chosen | str:
     """Return the observation, or why it is not used."""
     if not offset <= options.max_offset_deg:
@@ -172,18 +192,25 @@ def _choose(store: DataStore, obs_id: int, offset: float, options: QuicklookOpti
     available = {kind for kind in ("events", "gti") if store.hdu_table.hdu_location(obs_id, kind, False)}
     if missing := {"events", "gti"} - available:
         return f"the index names no {' and no '.join(sorted(missing))}"
+    kinds = ("events", "gti", *_RESPONSES)
+    locations = [store.hdu_table.hdu_location(obs_id, kind, False) for kind in kinds]
+    for path in sorted({location.path() for location in locations if location}):
+        check_sums(path)
+    place = locations[0].path()
     header = _header(store, obs_id)
     if reason := _unusable(header, options):
         return reason
     try:
         observation = store.obs(obs_id, required_irf=[])
         gti, events = observation.gti, observation.events
+        if gti is None or events is None:
+            raise KeyError("events or good time are not where the index says")
         livetime = float(observation.observation_live_time_duration.to_value("s"))
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"observation {obs_id}: cannot be read: {error}; make its file again") from error
+        raise InputError(f"{place}: observation {obs_id} cannot be read: {error}; make it again") from error
     if len(gti.table) == 0 or livetime <= 0:
         return "has no good time"
-    _load_responses(observation)
+    _load_responses(observation, place)
     energy_tev, has_thresholds = _energy_range(observation, options)
     if energy_tev[0] >= energy_tev[1]:
         return f"its energy thresholds ({energy_tev[0]:g} TeV, {energy_tev[1]:g} TeV) leave nothing"
@@ -198,14 +225,14 @@ def _choose(store: DataStore, obs_id: int, offset: float, options: QuicklookOpti
     )
 
 
-def _load_responses(observation: Observation) -> None:
+def _load_responses(observation: Observation, place: Path) -> None:
     """Keep the responses in memory: gammapy would read a file at each use, and only log what it lacks."""
     for name in observation.available_irfs:
         value = getattr(observation, name)
         if value is None:
             raise InputError(
-                f"observation {observation.obs_id}: its file lacks the {name} that the index names; make the "
-                "index again"
+                f"{place}: observation {observation.obs_id} lacks the {name} that the index names; make its "
+                "file or the index again"
             )
         if name in _RESPONSES:
             setattr(observation, name, value)
