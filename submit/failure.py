@@ -148,6 +148,9 @@ def classify_error(error: BaseException, site_table: FailureTable = ()) -> str:
             return OOM
         if isinstance(one, OSError) and one.errno in _TRANSIENT:
             return TRANSIENT_IO
+        if isinstance(one, KeyboardInterrupt):
+            # Somebody has ended it; that is no fault of the task.
+            return NODE
         if known := classify(one_line(one)):
             return known
     return DETERMINISTIC

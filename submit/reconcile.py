@@ -1,5 +1,6 @@
 """What became of what was submitted: results say it, and the batch system where there are none."""
 
+import math
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
@@ -89,17 +90,22 @@ class Jobs:
         By native id.
     found : mapping of str to str
         Native ids of jobs whose order was not answered, by name.
+    when : float
+        When it was asked [s, Unix].
     """
 
     states: Mapping[str, JobState]
     found: Mapping[str, str]
+    when: float = math.inf
 
     def state_of(self, record: ArrayRecord) -> JobState | None:
         """
-        Return what the batch system says of an array; None where it was not asked.
+        Return what the batch system says of an array; None where it was not asked, or not yet.
 
         Slurm gives the number of a job away again if its controller died before it wrote the job down.
         """
+        if record.asked_at > self.when:
+            return None
         state = self.states.get(record.native_id)
         foreign = state is not None and state.name not in ("", record.job_name)
         return JobState(known=False) if foreign else state
@@ -107,12 +113,12 @@ class Jobs:
 
 def ask_jobs(campaign: Campaign, backend: Backend) -> Jobs:
     """Ask the batch system about all jobs that may be alive: one call, and one more if a reply was lost."""
-    records = open_records(campaign)
+    records, when = open_records(campaign), time.time()
     lost = {record.job_name for record in records if record.state == "submitting"}
     found = backend.find(lost) if lost else {}
     ids = {record.native_id for record in records if record.state in ("submitted", "cancelled")}
     ids |= set(found.values())
-    return Jobs(backend.query(ids - {""}) if ids - {""} else {}, found)
+    return Jobs(backend.query(ids - {""}) if ids - {""} else {}, found, when)
 
 
 def open_records(campaign: Campaign) -> list[ArrayRecord]:

@@ -28,7 +28,7 @@ shard_minutes = {minutes}
 finalizer = "{finalizer}"
 heartbeat_s = 0.5
 stale_lease_s = 5.0
-lost_after_s = 20.0
+lost_after_s = {lost_after}
 retry_delay_minutes = [0.02, 0.02]
 max_mem_mb = 900
 {plan}
@@ -42,13 +42,14 @@ _NOTHING = dict.fromkeys(("queue", "node", "plan", "notify"), "")
 class Farm:
     """A directory with a graph of leaves and their sum, and a campaign for it."""
 
-    def __init__(self, tmp_path, wait_for, backend, count, *, minutes=0.4, finalizer="job", **tables):
+    def __init__(
+        self, tmp_path, wait_for, backend, count, *, minutes=0.4, finalizer="job", lost_after=20.0, **tables
+    ):
         self.where, self.count, self.wait_for = tmp_path / "graph", count, wait_for
         (self.where / "plant").mkdir(parents=True)
         self.file = tmp_path / "submit.toml"
-        self.file.write_text(
-            SITE.format(backend=backend, minutes=minutes, finalizer=finalizer, **{**_NOTHING, **tables})
-        )
+        values = {"backend": backend, "minutes": minutes, "finalizer": finalizer, "lost_after": lost_after}
+        self.file.write_text(SITE.format(**values, **{**_NOTHING, **tables}))
         self.site = load_site(self.file)
         self.backend = make_backend(self.site)
         words = ["Sum", "--where", str(self.where), "--count", str(count)]

@@ -24,6 +24,7 @@ def _caused(error, by):
     ("error", "kind"),
     [
         (MemoryError(), "oom"),
+        (KeyboardInterrupt(), "node"),
         (RuntimeError("Unable to allocate: std::bad_alloc"), "oom"),
         (OSError(errno.ENOMEM, "Cannot allocate memory"), "oom"),
         (OSError(errno.ESTALE, "Stale file handle"), "transient-io"),

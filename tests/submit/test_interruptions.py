@@ -112,6 +112,20 @@ def test_jobs_of_others_under_numbers_of_ours_are_left_alone(start_slurm, make_f
     assert theirs() == before
 
 
+def test_an_order_under_a_number_that_was_given_away_is_waited_for(start_slurm, make_farm, monkeypatch):
+    cluster = start_slurm(1)
+    monkeypatch.setenv("SLURM_CONF", cluster.env["SLURM_CONF"])
+    made = make_farm("slurm", 2, finalizer="none", lost_after=0.0)
+    made.plant(n0="slow", n1="slow")
+    assert made.submit().n_arrays == 2
+    cluster.stop_controller(by=signal.SIGKILL)
+    cluster.start_controller(clean=True)
+    cluster.wait_idle(*cluster.nodes)
+    assert made.submit().n_arrays == 2
+    assert cluster.run("squeue", "-h", "--states=PD", "-o", "%E").count("afterany") == 1
+    made.wait_result()
+
+
 def test_cancelled_half_way_and_resumed(farm):
     made = farm(4, minutes=10)
     made.plant(**{f"n{n}": "slow" for n in range(4)})
