@@ -212,7 +212,9 @@ def _validate(part: Path, path: Path, validate: Callable[[Path], object]) -> Non
     """Raise if what was written is not valid: the disk is to blame, and not what it was made from."""
     try:
         validate(part)
-    except InputError as error:
+    except (InputError, OSError) as error:
+        if isinstance(error, OSError) and error.errno:
+            raise
         reason = disk_problem(part) or f"what was written is not complete ({error}): check the disk"
         raise OutputError(f"{path}: cannot be written: {reason}") from error
 

@@ -21,7 +21,7 @@ from pyirf.io import (
 
 from .. import __version__
 from ..checkpoint import committed
-from ..errors import InputError
+from ..errors import UnreadableError
 from ..events import SETUPS
 from ..io.damage import explained_damage
 from ..nodes import Node
@@ -159,7 +159,7 @@ def read_irfs(path: Path) -> IrfSet:
         If a component is impossible or not normalised.
     """
     if not path.exists():
-        raise InputError(f"{path}: no such file of instrument responses; make it or check the path")
+        raise UnreadableError(f"{path}: no such file of instrument responses; make it or check path and disk")
     with explained_damage(path, "file of instrument responses"), warnings.catch_warnings():
         # A checksum that differs, or a header that astropy mends by a guess, is a warning to astropy.
         warnings.simplefilter("error", AstropyWarning)

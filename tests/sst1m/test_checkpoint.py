@@ -183,9 +183,10 @@ def test_what_the_system_said_to_hdf5_is_said_on(tmp_path):
         raise tables.HDF5ExtError(trace)
 
 
-def test_what_was_just_written_and_is_not_valid_is_the_fault_of_the_disk(tmp_path):
+@pytest.mark.parametrize("kind", [InputError, OSError])
+def test_what_was_just_written_and_is_not_valid_is_the_fault_of_the_disk(tmp_path, kind):
     def refuse(_path):
-        raise InputError("there is no table")
+        raise kind("there is no table")
 
     with (
         pytest.raises(OutputError, match="what was written is not complete .there is no table"),
