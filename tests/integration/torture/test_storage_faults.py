@@ -10,6 +10,10 @@ from pathlib import Path
 import pytest
 
 HERE = Path(__file__).parent
+CASES = ["storage_cases", "stale_cases"]
+if os.environ.get("SST1M_TORTURE") == "long":
+    # It takes a production and a night first.
+    CASES += ["storage_science_cases"]
 
 
 @pytest.fixture(scope="module")
@@ -30,10 +34,8 @@ def libraries(tmp_path_factory):
 @pytest.mark.slow
 @pytest.mark.torture
 @pytest.mark.timeout(7200)
-@pytest.mark.parametrize("cases", ["storage_cases", "stale_cases", "storage_science_cases"])
-def test_a_disk_that_fails_costs_time_only(libraries, cases, tmp_path, dose, record_property):
-    if cases == "storage_science_cases" and not dose(False, True):
-        pytest.skip("takes a production and a night first: in the long form only")
+@pytest.mark.parametrize("cases", CASES)
+def test_a_disk_that_fails_costs_time_only(libraries, cases, tmp_path, record_property):
     report = tmp_path / "report.json"
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist",
