@@ -43,9 +43,10 @@ class Finished:
         shutil.copytree(self.copy, self.night.ana)
 
     def state_files(self) -> list[Path]:
-        """Return everything below the analysis root but products, locks and pictures."""
+        """Return everything below the analysis root but products, locks, pictures and corrections."""
         found = (path for path in sorted(self.night.ana.rglob("*")) if path.is_file() and path.stat().st_size)
-        return [path for path in found if path.suffix not in (".h5", ".lock", ".png", ".fits")]
+        no_state = (".h5", ".lock", ".png", ".fits")
+        return [path for path in found if path.suffix not in no_state and path.name != "corrections.ecsv"]
 
 
 def finish(night, warm, status):
@@ -124,7 +125,7 @@ def test_damaged_memory_costs_no_run_and_claims_nothing(
     nights, warm, dose, record_property, differing_tables
 ):
     ended, wrong = Counter(), []
-    for number in range(dose(14, 250)):
+    for number in range(dose(14, 160)):
         rng = np.random.default_rng([23, number])
         finished = nights[number % 2]
         finished.restore()

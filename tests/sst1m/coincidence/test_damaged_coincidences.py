@@ -65,7 +65,7 @@ def test_damaged_pairs_are_refused_or_the_same(
     }
     good = {kind: run_isolated(read, products[kind]) for kind, read in readers.items()}
     ended, wrong = Counter(), []
-    for number in range(dose(30, 1500)):
+    for number in range(dose(30, 600)):
         kind = list(products)[number % 2]
         path = tmp_path / products[kind].name
         way, content = spoiled_bytes(products[kind].read_bytes(), np.random.default_rng([41, number]))

@@ -44,7 +44,7 @@ def test_damaged_dl2_gives_the_same_events_or_none(files, mc_config, tmp_path, d
     output = tmp_path / "photons.h5"
     good = {setup: run_isolated(used, path, mc_config, output) for setup, path in files.items()}
     ended, wrong = Counter(), []
-    for number in range(dose(40, 2000)):
+    for number in range(dose(40, 600)):
         setup = list(files)[number % 2]
         path = tmp_path / files[setup].name
         way, content = spoiled_bytes(files[setup].read_bytes(), np.random.default_rng([43, number]))
