@@ -1,6 +1,5 @@
 """A night: its manifest, its runs, and its closing."""
 
-import contextlib
 import functools
 import logging
 from collections.abc import Callable, Iterator
@@ -23,7 +22,7 @@ from sst1m.night_record import (
     refresh_manifest,
     retry_quarantined,
 )
-from sst1m.night_scan import is_current
+from sst1m.night_scan import NightRequest, is_current
 from sst1m.night_science import night_states, night_targets
 from sst1m.report.closing import has_page
 from tasks.base import (
@@ -266,10 +265,8 @@ class RunNight(NightTask):
 
         if closed:
             return functools.partial(_table, night, states)
-        page = functools.partial(night_view, night, states_of(night), paths)
-        return functools.partial(
-            _table, night, states, page, functools.partial(refresh_manifest, self.request)
-        )
+        page = functools.partial(night_view, night, paths=paths)
+        return functools.partial(_table, night, states, page, functools.partial(_of_now, self.request))
 
     def _complain(self, manifest: Manifest, science: list[ScienceState]) -> None:
         """Raise if something is in quarantine: luigi then ends with the status of a failure."""
@@ -283,27 +280,48 @@ class RunNight(NightTask):
             )
 
 
+def _of_now(request: NightRequest) -> Manifest:
+    """Return the manifest with the states of now; raise where it is of an earlier time all the same."""
+    manifest = refresh_manifest(request)
+    if not is_current(manifest, request):
+        raise InputError("raw files or corrections have changed since, run the same command again")
+    return manifest
+
+
+def _unknown(problem: str) -> Callable[[], list[ScienceState]]:
+    """Return what says why the products are not known."""
+
+    def states() -> list[ScienceState]:
+        raise InputError(problem)
+
+    return states
+
+
 def _table(
     night: NightLayout,
     states: Callable[[Manifest], list[ScienceState]],
-    page: "Callable[[], NightView] | None" = None,
+    page: "Callable[[Callable[[], list[ScienceState]]], NightView] | None" = None,
     refresh: Callable[[], Manifest] | None = None,
 ) -> str:
     """Return the table of a night; what the command did not come to write is written first: states, page."""
     manifest = read_manifest(night.manifest)
     if manifest is None:
         return ""
+    problem = ""
     if refresh is not None:
         # A night that failed was not closed, and its last runs may not be in the manifest yet.
-        with contextlib.suppress(Sst1mError, OSError):
+        try:
             manifest = refresh()
+        except (Sst1mError, OSError) as error:
+            problem = str(error)
+            manifest = read_manifest(night.manifest) or manifest
     written = f"page: {night.report / 'index.html'}"
     try:
         if page is not None:
-            write_page(page())
+            write_page(page(_unknown(problem) if problem else states_of(night)))
     except (Sst1mError, OSError) as error:
         written = f"no page: {error}"
     products = states(manifest)
     science = science_table(products, night.root)
-    table = night_table(manifest, night.manifest, products) + (f"\n{science}" if science else "")
+    table = night_table(manifest, night.manifest, products, problem) + (f"\n{science}" if science else "")
     return f"{table}\n  {written}"

@@ -13,7 +13,9 @@ __all__ = ["night_table", "science_table"]
 _LONGEST_LIST = 20
 
 
-def night_table(manifest: Manifest, path: Path, states: Sequence[ScienceState] = ()) -> str:
+def night_table(
+    manifest: Manifest, path: Path, states: Sequence[ScienceState] = (), problem: str = ""
+) -> str:
     """
     Return the state of a night as a table for people.
 
@@ -25,14 +27,17 @@ def night_table(manifest: Manifest, path: Path, states: Sequence[ScienceState] =
         Where the manifest is.
     states : sequence of ScienceState
         Products after DL1; they count for whether the night is complete.
+    problem : str
+        Why this is the night as an earlier call has seen it; empty: it is of now.
     """
     counts = manifest.counts()
     total = sum(sum(of_tel.values()) for of_tel in counts.values())
     open_products = any(state.state in ("quarantined", "waiting") for state in states)
-    complete = not manifest.in_state("quarantined", "waiting") and not open_products
+    complete = not manifest.in_state("quarantined", "waiting") and not open_products and not problem
     lines = [
         f"night {manifest.date:%Y-%m-%d}: {'complete' if complete else 'not complete'}, {total} raw files"
     ]
+    lines += [f"  as an earlier call has seen it; now: {problem}"] if problem else []
     lines.append(f"  {'telescope':<10}" + "".join(f"{state:>13}" for state in STATES))
     lines += [
         f"  {tel_id:<10}" + "".join(f"{of_tel[state]:>13}" for state in STATES)

@@ -167,6 +167,21 @@ def test_invalid_corrections_are_one_clear_line(made_night, warm):
     assert "Traceback" not in command.text()
 
 
+def test_a_finished_night_that_cannot_be_looked_at_is_not_called_complete(made_night, warm):
+    made_night.add(21, 1)
+    assert warm(made_night).wait() == 0
+    made_night.layout.corrections.write_text('tel run target\n1 1 "Crab\n')
+    command = warm(made_night)
+    assert command.wait() == 30
+    assert "not complete" in command.text() and ": complete" not in command.text(), command.text()
+    assert "as an earlier call has seen it; now: " in command.text() and "corrections.ecsv" in command.text()
+    page = (made_night.layout.report / "index.html").read_text()
+    assert "corrections.ecsv" in page and "not complete" in page
+    made_night.layout.corrections.unlink()
+    command = warm(made_night)
+    assert command.wait() == 0 and ": complete" in command.text()
+
+
 def test_another_configuration_in_the_same_root_is_refused(make_night, warm):
     night = make_night()
     night.add(21, 1)
