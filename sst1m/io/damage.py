@@ -49,8 +49,8 @@ def explained_damage(path: Path, what: str) -> Iterator[None]:
     except _DAMAGE as error:
         if refusal := _refusal(error):
             raise UnreadableError(
-                f"{path}: this {what} cannot be read ({refusal}); check the disk and run the same command "
-                "again"
+                f"{path}: this {what} cannot be read ({refusal}); check the path and the disk, and run the "
+                "same command again"
             ) from error
         reason = " ".join(str(error).split()) or type(error).__name__
         if is_unchanged(path):
@@ -64,7 +64,9 @@ def explained_damage(path: Path, what: str) -> Iterator[None]:
 def _refusal(error: BaseException) -> str:
     """Return what the operating system has said about a file; empty where the library has found damage."""
     # PyTables looks first whether it may open a file, and raises errors of its own, without a number.
-    if isinstance(error, FileNotFoundError | PermissionError) or (isinstance(error, OSError) and error.errno):
+    if isinstance(error, FileNotFoundError):
+        return "no such file"
+    if isinstance(error, PermissionError) or (isinstance(error, OSError) and error.errno):
         return error.strerror or str(error)
     found = _SYSTEM_ERROR.search(str(error))
     return found[1] if found else ""

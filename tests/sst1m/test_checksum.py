@@ -101,5 +101,5 @@ def test_without_a_checksum_a_lack_is_taken_for_damage(product):
 
 def test_a_file_that_is_gone_is_not_damaged(tmp_path):
     path = tmp_path / "run_dl1.h5"
-    with pytest.raises(UnreadableError, match="does not exist"), explained_damage(path, "DL1 file"):
+    with pytest.raises(UnreadableError, match="no such file"), explained_damage(path, "DL1 file"):
         tables.open_file(str(path))

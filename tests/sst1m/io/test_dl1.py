@@ -337,9 +337,11 @@ def test_incomplete_products_do_not_pass_the_check(product_21, tmp_path, how):
 
 def test_other_files_do_not_pass_the_check(run_21, ctapipe_product, tmp_path):
     (tmp_path / "empty.h5").write_bytes(b"")
-    for path in (run_21.path, ctapipe_product, tmp_path / "empty.h5", tmp_path / "missing.h5", tmp_path):
+    for path in (run_21.path, ctapipe_product, tmp_path / "empty.h5", tmp_path):
         with pytest.raises(InputError, match="is not a complete DL1 file"):
             check_dl1(path)
+    with pytest.raises(InputError, match="no such file"):
+        check_dl1(tmp_path / "missing.h5")
 
 
 def test_a_failed_reduction_leaves_nothing_that_passes_the_check(run_21, reduce_run, tmp_path):

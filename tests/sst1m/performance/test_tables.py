@@ -39,9 +39,11 @@ def test_the_layout_is_the_one_that_astropy_looks_for(tmp_path, content):
     assert any(b"unit: TeV" in line for line in lines)
 
 
-@pytest.mark.parametrize("damage", ["absent", "no_table", "no_hdf5"])
+@pytest.mark.parametrize("damage", ["no_table", "no_hdf5"])
 def test_what_cannot_be_read_is_said(tmp_path, content, damage):
     path = tmp_path / "x.h5"
+    with pytest.raises(InputError, match=r"x\.h5: cannot be read \(No such file"):
+        read_table(path, "res")
     if damage == "no_table":
         write_tables(path, {"bins": content["bins"]})
     elif damage == "no_hdf5":
