@@ -152,6 +152,8 @@ class SlurmCluster:
         return subprocess.Popen(
             [_program(name), *rest],
             env={**os.environ, **self.env},
+            # Where a step daemon that dies may leave its memory.
+            cwd=self.directory,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=(self.directory / "log" / f"{name}.stderr").open("ab"),
