@@ -58,7 +58,7 @@ class Killer:
                 self.submitter.wait(timeout=120)
                 self._hear()
             # Slurm drains nodes on which a job could not be started; whoever cares for them gives them back.
-            self.cluster.resume_all()
+            self.cluster.resume(*self.cluster.nodes)
 
     def _hear(self):
         if self.submitter is not None:

@@ -214,14 +214,20 @@ class SlurmCluster:
     def start_node(self, node: str) -> None:
         """Bring a node back."""
         self._daemons[node] = self._start("slurmd", "-D", "-f", str(self.conf), "-N", node)
-        self.run("scontrol", "update", f"nodename={node}", "state=resume", check=False)
-        self.wait_idle(node)
+        self.resume(node)
 
-    def resume_all(self) -> None:
-        """Give back to work what Slurm has drained."""
-        for node in self.nodes:
-            self.run("scontrol", "update", f"nodename={node}", "state=resume", check=False)
-        self.wait_idle(*self.nodes)
+    def resume(self, *nodes: str) -> None:
+        """Give back to work what Slurm has taken out of it, as often as it does so."""
+
+        def resumed() -> bool:
+            for node in nodes:
+                self.run("scontrol", "update", f"nodename={node}", "state=resume", check=False)
+            with contextlib.suppress(AssertionError):
+                self.wait_idle(*nodes, timeout_s=5.0)
+                return True
+            return False
+
+        wait_for(resumed, lambda: self.run("sinfo", "-R", "-N"), 120)
 
     def spoil_node(self, node: str) -> Callable[[], None]:
         """Let a node fail to start any job, as with a full disk; return what mends it."""

@@ -25,7 +25,7 @@ NOT_READ = (".log", ".sh", ".txt", ".py", ".out")
 
 
 @pytest.fixture
-def farm(make_farm, monkeypatch):
+def farm(make_farm, wait_for):
     """Return a campaign with tasks that are done, in quarantine, and blocked; and a copy of its state."""
     made = make_farm("local", 3)
     made.plant(n1="corrupt", n2="once")
@@ -33,6 +33,9 @@ def farm(make_farm, monkeypatch):
     assert made.wait_quiet().stuck
     made.submit()
     made.wait_quiet()
+    # A finalizer may have found more to do in the meantime.
+    wait_for(lambda: not Queue(made.site.state_dir / "local").has_runner(), "the end of all work", 60)
+    assert made.look().stuck
     shutil.copytree(made.site.state_dir, made.site.state_dir.with_name("copy"))
     return made
 

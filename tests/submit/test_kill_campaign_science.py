@@ -48,12 +48,12 @@ def end_after_kills(start_slurm, make_killer, wait_for, monkeypatch):
         farm = ScienceFarm(base, cluster.env, SITE)
 
         def said():
-            return cluster.run("squeue") + cluster.run("sinfo") + farm.said()
+            return f"{farm.status().elements} {cluster.run('squeue')} {cluster.run('sinfo')} {farm.said()}"
 
         killer = make_killer(cluster, lambda: farm.start("submit", *words), rng, killed)
         killer.run(number, is_done)
         # A controller that is killed forgets what it has just accepted; nobody counts on that after a while.
-        wait_for(lambda: settled(cluster, farm.campaign, farm.status()), said, 600)
+        wait_for(lambda: settled(cluster, farm.campaign, farm.status()), said, 150)
         status, output = farm.call("submit", *words)
         assert status == 0, output
         wait_for(lambda: is_done() and quiet(), said, 600)
