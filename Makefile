@@ -43,7 +43,7 @@ night: env  ## Make the models of the demo, process its night to photon lists, a
 test: env  ## Run the tests, on two cores
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
-torture: env  ## Kill, damage and starve it at length, and say what came of it (takes long)
+torture: env  ## Kill, damage and starve it at length, and say what came of it (40 minutes)
 	SST1M_TORTURE=long $(BIN)/python -m pytest -n 2 --dist loadfile -m torture --timeout 7200
 
 lint: env  ## Check style and format

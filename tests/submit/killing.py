@@ -16,12 +16,15 @@ _REPLY_S = 61
 def settled(cluster, campaign, status):
     """Whether all has ended and nobody counts on what was killed, or Slurm holds something for good."""
     waiting = [line.split("|") for line in cluster.run("squeue", "-h", "-o", "%T|%r").splitlines()]
-    if any("held" in reason for _, reason in waiting):
-        return all(state == "PENDING" and ("held" in why or "Dep" in why) for state, why in waiting)
     records = [json.loads(path.read_text()) for path in campaign.rounds.glob("*/*/array.json")]
-    asked = [record["asked_at"] for record in records if record["state"] == "submitting"]
-    at_work = len(waiting) + status.elements["queued"] + status.elements["running"]
-    return not at_work and time.time() - max(asked, default=0.0) > _REPLY_S
+    held = any("held" in reason for _, reason in waiting)
+    # Beside what is held there may be orders that were lost, and count for a while.
+    asked = [record["asked_at"] for record in records if held or record["state"] == "submitting"]
+    if time.time() - max(asked, default=0.0) < _REPLY_S:
+        return False
+    if held:
+        return all(state == "PENDING" and ("held" in why or "Dep" in why) for state, why in waiting)
+    return not (waiting or status.elements["queued"] or status.elements["running"])
 
 
 class Killer:
