@@ -23,7 +23,7 @@ from sst1m.night_record import (
     retry_quarantined,
 )
 from sst1m.night_scan import NightRequest, is_current
-from sst1m.night_science import night_states, night_targets
+from sst1m.night_science import SciencePaths, night_states, night_targets
 from sst1m.report.closing import has_page
 from tasks.base import (
     CALL_STARTED_NS,
@@ -265,7 +265,7 @@ class RunNight(NightTask):
 
         if closed:
             return functools.partial(_table, night, states)
-        page = functools.partial(night_view, night, paths=paths)
+        page = functools.partial(_view, night, states_of(night), paths)
         return functools.partial(_table, night, states, page, functools.partial(_of_now, self.request))
 
     def _complain(self, manifest: Manifest, science: list[ScienceState]) -> None:
@@ -288,19 +288,21 @@ def _of_now(request: NightRequest) -> Manifest:
     return manifest
 
 
-def _unknown(problem: str) -> Callable[[], list[ScienceState]]:
-    """Return what says why the products are not known."""
+def _view(
+    night: NightLayout, states: Callable[[], list[ScienceState]], paths: SciencePaths, problem: str
+) -> "NightView":
+    """Return what the page is about; of a night that cannot be looked at now, the products are not known."""
 
-    def states() -> list[ScienceState]:
+    def unknown() -> list[ScienceState]:
         raise InputError(problem)
 
-    return states
+    return night_view(night, unknown if problem else states, paths)
 
 
 def _table(
     night: NightLayout,
     states: Callable[[Manifest], list[ScienceState]],
-    page: "Callable[[Callable[[], list[ScienceState]]], NightView] | None" = None,
+    page: "Callable[[str], NightView] | None" = None,
     refresh: Callable[[], Manifest] | None = None,
 ) -> str:
     """Return the table of a night; what the command did not come to write is written first: states, page."""
@@ -318,7 +320,7 @@ def _table(
     written = f"page: {night.report / 'index.html'}"
     try:
         if page is not None:
-            write_page(page(_unknown(problem) if problem else states_of(night)))
+            write_page(page(problem))
     except (Sst1mError, OSError) as error:
         written = f"no page: {error}"
     products = states(manifest)
